@@ -1,0 +1,372 @@
+"""Record a call; walk the graph backward.
+
+Both halves know a carrier only by what it shares with arrays.  ``Recorded`` is the base of ``Tensor``, so that
+this module does not depend on it: the class of a result is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from . import errors
+from .graph import Node, differentiable_ancestors, leaf
+from .guards import fingerprint
+from .modes import current, enable_grad
+from .primitives import OUT, Primitive
+
+ndarray = np.ndarray
+_new = object.__new__
+_SCALARS = frozenset((float, int, bool, np.float64, np.float32))
+_PLAIN = _SCALARS | {ndarray}
+
+
+class Recorded:
+    """An array with its place in the graph: the data, and a node unless nothing is known of it but its data."""
+
+    __slots__ = ("_data", "_node")
+    _data: Any
+    _node: Node | None
+
+
+R = TypeVar("R", bound=Recorded)
+
+
+# ---------------------------------------------------------------------------------------------- forward
+
+
+def record(op: Primitive, values: Sequence[Any], cls: type[R]) -> R:
+    """Run ``op`` on ``values``, one for each of its names, and record it where a gradient could be wanted.
+
+    The result is of class ``cls``.  Raises what NumPy raises, with the operands named, and
+    ``NotDifferentiableError`` for a result that should carry a gradient and is not real.
+    """
+    data, nodes, mask = [], [], 0
+    arrays = values[0] if op.variadic else values[: op.arrays]
+    for position, value in enumerate(arrays):
+        if isinstance(value, Recorded):
+            array, node = value._data, value._node
+            if node is not None and node.plan is not None:
+                mask |= 1 << position
+                if node.op is None and node.shape == () and type(array) is ndarray:
+                    array = array[()]
+        else:
+            array, node = value if type(value) in _PLAIN else coerce(value), None
+        data.append(array)
+        nodes.append(node)
+    params = tuple(values[op.arrays :])
+    try:
+        out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
+    except Exception as error:
+        raise errors.call_failed(op, values, error) from error
+    return _finish(op, cls, arrays, data, nodes, params, out, mask)
+
+
+def record_unary(op: Primitive, x: Recorded, cls: type[R]) -> R:
+    """``record`` for one array and no other argument, without its loops."""
+    a, node = x._data, x._node
+    mask = 0
+    if node is not None and node.plan is not None:
+        mask = 1
+        if node.op is None and node.shape == () and type(a) is ndarray:
+            a = a[()]
+    try:
+        out = op.fn(a)
+    except Exception as error:
+        raise errors.call_failed(op, (x,), error) from error
+    return _finish(op, cls, (x,), (a,), (node,), (), out, mask)
+
+
+def record_binary(op: Primitive, x: Any, y: Any, cls: type[R]) -> R:
+    """``record`` for two arrays and no other argument, without its loops."""
+    mask = 0
+    if isinstance(x, Recorded):
+        a, x_node = x._data, x._node
+        if x_node is not None and x_node.plan is not None:
+            mask = 1
+            if x_node.op is None and x_node.shape == () and type(a) is ndarray:
+                a = a[()]
+    else:
+        a, x_node = x if type(x) in _PLAIN else coerce(x), None
+    if isinstance(y, Recorded):
+        b, y_node = y._data, y._node
+        if y_node is not None and y_node.plan is not None:
+            mask += 2
+            if y_node.op is None and y_node.shape == () and type(b) is ndarray:
+                b = b[()]
+    else:
+        b, y_node = y if type(y) in _PLAIN else coerce(y), None
+    try:
+        out = op.fn(a, b)
+    except Exception as error:
+        raise errors.call_failed(op, (x, y), error) from error
+    return _finish(op, cls, (x, y), (a, b), (x_node, y_node), (), out, mask)
+
+
+def _finish(
+    op: Primitive,
+    cls: type[R],
+    values: Sequence[Any],
+    data: Sequence[Any],
+    nodes: Sequence[Node | None],
+    params: tuple[Any, ...],
+    out: Any,
+    mask: int,
+) -> R:
+    """Make the result, and its node if an operand in ``mask`` needs a gradient."""
+    result = _new(cls)
+    result._data = out
+    mode = current()
+    if mode.anomaly:
+        _check_forward(op, values, out)
+    plan = (op.plans.get(mask) or op.plan(mask)) if mask and mode.grad else None
+    if plan is None or not plan.rules:
+        result._node = None
+        if mask and type(out) is ndarray and out.base is not None:
+            out.setflags(write=False)  # a view of a recorded value is not a way to change it
+        return result
+    dtype = out.dtype
+    if dtype.kind != "f":
+        raise errors.not_real(op, values, dtype)
+    if None in nodes:
+        nodes = [_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)]
+    guards = None
+    for position in plan.saves:
+        if position != OUT:
+            for k in range(len(data)) if op.variadic else (position,):
+                array = data[k]
+                # An intermediate result is the engine's own: only leaves, raw operands and views can change.
+                if type(array) is ndarray and (nodes[k].op is None or array.base is not None):
+                    if guards is None:
+                        guards = []
+                    guards.append((array, fingerprint(array), op.names[position]))
+    result._node = Node(
+        op, tuple(nodes), params, plan, plan.save(data, out), guards, out.shape, dtype, mode.scope
+    )  # fmt: skip
+    if mode.anomaly:
+        result._node.note().where = errors.user_line()
+    return result
+
+
+def _constant(value: Any, data: Any) -> Any:
+    """What the graph remembers of an operand without a node: a scalar's value, an array's shape."""
+    if type(data) in _SCALARS:
+        return data
+    node = leaf(data.shape, data.dtype, False)
+    if isinstance(value, Recorded):
+        value._node = node
+    return node
+
+
+def coerce(value: Any) -> Any:
+    """A raw operand as an array that operations can use: lists are converted, carriers pass, the rest is refused.
+
+    Raises ``NotDifferentiableError`` for masked arrays and for what is not made of numbers.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise errors.NotDifferentiableError(
+            "masked arrays are not supported, since the mask would be lost: use np.where with the mask instead"
+        )
+    if isinstance(value, ndarray):
+        array = value.view(ndarray)
+    elif isinstance(value, np.generic) or hasattr(value, "__array_function__"):
+        array = value
+    else:
+        array = np.asarray(value)
+    if array.dtype.kind not in "fiubc":
+        raise errors.NotDifferentiableError(
+            f"an operand of type {type(value).__name__} becomes an array of dtype {array.dtype}; "
+            "operands are numbers or arrays of numbers"
+        )
+    return array
+
+
+# --------------------------------------------------------------------------------------------- backward
+
+
+def backward(root: Node, seed: Any, retain_graph: bool) -> None:
+    """Add the gradient of ``root`` to every leaf below it, and to every node that keeps its gradient."""
+    nodes = differentiable_ancestors(root)
+    verify(nodes)
+
+    def deliver(node: Node, cotangent: Any) -> None:
+        node.grad = cotangent if node.grad is None else _own(node.grad + cotangent)
+
+    takers = {node for node in nodes if node.op is None or (node.extras is not None and node.extras.keeps_grad)}
+    walk(nodes, {root: seed}, takers, deliver, free=not retain_graph)
+
+
+def gradient(root: Node, wrt: Sequence[Node], seed: Any, cls: type[Recorded] | None = None) -> dict[Node, Any]:
+    """The gradients of ``root`` for those of the nodes ``wrt`` that it depends on; the graph stays as it is.
+
+    With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
+    """
+    wanted = set(wrt)
+    relevant = set(wanted)
+    nodes = []
+    for node in reversed(differentiable_ancestors(root, oldest=min(node.order for node in wrt))):
+        if node in wanted or (node.plan and not relevant.isdisjoint([node.inputs[k] for k, _, _ in node.plan.rules])):
+            relevant.add(node)
+            nodes.append(node)
+    nodes.reverse()
+    verify(nodes)
+    found: dict[Node, Any] = {}
+    walk(nodes, {root: seed}, wanted, found.__setitem__, relevant, cls)
+    return found
+
+
+def walk(
+    nodes: Iterable[Node],
+    cotangents: dict[Node, Any],
+    takers: set[Node],
+    deliver: Callable[[Node, Any], None],
+    relevant: set[Node] | None = None,
+    cls: type[Recorded] | None = None,
+    free: bool = False,
+) -> None:
+    """Visit ``nodes``, newest first: when a node's turn comes, its cotangent is complete.
+
+    The driver, not the rule, sums a cotangent down to its argument's shape, restores its dtype, and adds up the
+    contributions of several uses: the first sum makes a buffer of the driver's own, further ones go into it.
+    What is delivered to ``takers`` is theirs alone.  ``cls`` is given where the walk itself is to be recorded:
+    what the rules saved then takes its place in the graph again.
+    """
+    owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
+    anomaly = current().anomaly
+    for node in nodes:
+        g = cotangents.pop(node, None)
+        if g is None:
+            continue
+        if node.extras is not None and node.extras.hooks:
+            g = _run_hooks(node, g)
+            owned.discard(node)
+        if node in takers:
+            deliver(node, g if node in owned or cls is not None else _own(g))
+        saved = node.saved if cls is None else _attach_saved(node, cls)
+        inputs = node.inputs
+        for position, pull, name in node.plan.rules:
+            parent = inputs[position]
+            if relevant is not None and parent not in relevant:
+                continue
+            c = pull(g, node, saved)
+            try:
+                if c.shape != parent.shape:
+                    c = unbroadcast(c, parent.shape)
+                if c.dtype is not parent.dtype and c.dtype != parent.dtype:
+                    c = c.astype(parent.dtype)
+            except (AttributeError, ValueError):
+                raise errors.wrong_cotangent(node, name, c, parent.shape) from None
+            if anomaly:
+                _check_backward(node, name, c)
+            before = cotangents.get(parent)
+            if before is None:
+                cotangents[parent] = c
+                if c is not g and type(c) is ndarray and c.base is None and parent in takers:
+                    owned.add(parent)
+            elif parent in owned:
+                before += c
+            else:
+                cotangents[parent] = c = before + c
+                if type(c) is ndarray:
+                    owned.add(parent)
+        if free and node.op is not None:
+            node.saved = node.guards = None
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``g`` down to ``shape``: the transpose of broadcasting ``shape`` to the shape of ``g``.
+
+    Raises ``ValueError`` where broadcasting cannot have made the one of the other.
+    """
+    lead = len(g.shape) - len(shape)
+    if lead < 0:
+        raise ValueError
+    if lead:
+        axes = 0 if lead == 1 else tuple(range(lead))
+        g = np.add.reduce(g, axes) if type(g) is ndarray else g.sum(axis=axes)
+    if g.shape == shape:
+        return g
+    stretched = tuple([k for k, (n, want) in enumerate(zip(g.shape, shape, strict=True)) if n != want])
+    if any(shape[k] != 1 for k in stretched):
+        raise ValueError
+    return g.sum(axis=stretched, keepdims=True)
+
+
+def verify(nodes: Iterable[Node]) -> None:
+    """Raise ``ChangedArrayError`` if an array that one of the nodes saved is not what it was."""
+    known: dict[int, Any] = {}
+    for node in nodes:
+        if node.guards is not None:
+            for array, before, name in node.guards:
+                now = known.get(id(array))
+                if now is None:
+                    now = known[id(array)] = fingerprint(array)
+                if now != before:
+                    raise errors.array_changed(node, name, array)
+
+
+def attach(cls: type[Recorded], data: Any, node: Any) -> Any:
+    """A tensor of class ``cls`` that stands at ``node``; the data itself where the node needs no gradient."""
+    if not isinstance(node, Node) or node.plan is None:
+        return data
+    tensor = _new(cls)
+    tensor._data, tensor._node = data, node
+    return tensor
+
+
+def _attach_saved(node: Node, cls: type[Recorded]) -> tuple[Any, ...]:
+    assert node.plan is not None
+    assert node.saved is not None
+    saved = []
+    for position, value in zip(node.plan.saves, node.saved, strict=True):
+        if position == OUT:
+            saved.append(attach(cls, value, node))
+        elif node.op is not None and node.op.variadic:
+            saved.append([attach(cls, v, n) for v, n in zip(value, node.inputs, strict=True)])
+        else:
+            saved.append(attach(cls, value, node.inputs[position]))
+    return tuple(saved)
+
+
+def _own(g: Any) -> Any:
+    return np.array(g) if isinstance(g, (ndarray, np.generic)) else g
+
+
+def _run_hooks(node: Node, g: Any) -> Any:
+    assert node.extras is not None
+    for hook in tuple(node.extras.hooks):
+        replaced = hook(np.asarray(g) if isinstance(g, np.generic) else g)
+        if replaced is not None:
+            if getattr(replaced, "shape", None) != node.shape:
+                raise errors.wrong_hook(node, replaced)
+            g = replaced
+    return g
+
+
+# ---------------------------------------------------------------------------------------------- anomaly
+
+
+def _not_finite(out: Any) -> str:
+    if type(out) is not ndarray and not isinstance(out, np.floating):
+        return ""
+    bad = out.size - int(np.isfinite(out).sum())
+    return f"{bad} value{' that is' if bad == 1 else 's that are'} not finite (of {out.size})" if bad else ""
+
+
+def _check_forward(op: Primitive, values: Sequence[Any], out: Any) -> None:
+    if bad := _not_finite(out):
+        raise FloatingPointError(
+            f"{op.name} made {bad}\n  operands: {errors.operands(op, values)}\n  at {errors.user_line()}"
+        )
+
+
+def _check_backward(node: Node, name: str, c: Any) -> None:
+    if bad := _not_finite(c):
+        where = node.extras.where if node.extras else None
+        raise FloatingPointError(
+            f"in backward, the derivative of {node.label} for its argument {name!r} made {bad}\n"
+            f"  forward: {errors.describe_node(node)}\n"
+            f"  at {where or 'an unknown line: run the forward pass inside detect_anomaly() as well'}"
+        )

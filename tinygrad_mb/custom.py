@@ -1,0 +1,50 @@
+"""Functions of one's own as primitives: one node in the graph, with derivative rules of their own."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from .autodiff import Recorded, record
+from .primitives import declare
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@overload
+def primitive(fn: Function, /) -> Function: ...
+@overload
+def primitive(*, variadic: bool = ...) -> Callable[[Function], Function]: ...
+def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
+    """Make a function of arrays a primitive: on Tensors, a call is recorded as one node.
+
+    The parameters without a default are the arrays, and the others are options; with ``variadic=True`` the
+    first parameter is a sequence of any number of arrays.  The function itself computes with plain arrays;
+    give it its derivatives with ``defvjp``.  Without them the result counts as a constant.
+
+    >>> import numpy as np, tinygrad_mb as tg
+    >>> @tg.primitive
+    ... def swish(x, beta=1.0):
+    ...     return x / (1 + np.exp(-beta * x))
+    >>> tg.defvjp(swish, x=lambda g, x, out, beta: g * (beta * out + (1 - beta * out) / (1 + np.exp(-beta * x))))
+    >>> x = tg.Tensor(0.0, requires_grad=True)
+    >>> swish(x).gradient(x)
+    array(0.5)
+    """
+    if fn is None:
+        return functools.partial(primitive, variadic=variadic)
+    signature = inspect.signature(fn)
+    arrays = 1 if variadic else sum(p.default is p.empty for p in signature.parameters.values())
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        values = op.bind(*args, **kwargs)
+        for value in values[0] if variadic else values[:arrays]:
+            if isinstance(value, Recorded):
+                return record(op, values, type(value))
+        return op.fn(*values)
+
+    op = declare(call, signature, fn, arrays=arrays, variadic=variadic, name=fn.__name__)
+    return call

@@ -1,0 +1,157 @@
+"""Every message of the engine: what happened, to which operands, what was expected, what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .graph import Node
+    from .primitives import Primitive
+
+
+class ShapeError(ValueError):
+    """Operands, parameters or a cotangent whose shapes do not fit together."""
+
+
+class NotDifferentiableError(TypeError):
+    """A NumPy function, an argument of one, or a dtype that the engine does not differentiate."""
+
+
+class GraphFreedError(RuntimeError):
+    """A second backward through a graph whose saved arrays the first one has freed."""
+
+
+class ChangedArrayError(RuntimeError):
+    """An array that backward needs is no longer what it was when the operation was recorded."""
+
+
+class BroadcastWarning(UserWarning):
+    """A prediction of shape (m, 1) minus a target of shape (m,) makes an (m, m) array."""
+
+
+def describe(value: Any, fallback: str = "") -> str:
+    """An operand as a message shows it: its name, shape and dtype, or a scalar's value."""
+    name = getattr(value, "name", None) or fallback
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        text = f"{type(value).__name__} {value!r}"
+        return f"{name} = {text[:60]}" if name else text[:60]
+    dtype = getattr(value, "dtype", "")
+    return f"{name + ' ' if name else ''}{tuple(shape)} {dtype}".strip()
+
+
+def describe_node(node: Node) -> str:
+    """A node as a message shows it."""
+    made = f", made by {node.op.name}" if node.op and node.name else ""
+    place = f" in scope {node.scope}" if node.scope else ""
+    label = repr(node.name) if node.name else (f"the result of {node.op.name}" if node.op else "a leaf")
+    return f"{label} {node.shape} {node.dtype}{made}{place}"
+
+
+def operands(op: Primitive, values: Sequence[Any]) -> str:
+    """The operands and the other arguments of a call, one phrase each."""
+    phrases = []
+    for name, value in zip(op.names, values, strict=False):
+        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") for v in value):
+            phrases += [describe(v, f"{name}[{i}]") for i, v in enumerate(value)]
+        elif value is not None:
+            phrases.append(describe(value, name))
+    return ", ".join(phrases)
+
+
+def call_failed(op: Primitive, values: Sequence[Any], error: Exception) -> Exception:
+    """NumPy's own exception, enriched: the same type, so that ``except ValueError`` still works."""
+    hint = _shape_hint(op, values)
+    text = f"{op.name}: {error}\n  operands: {operands(op, values)}" + (f"\n  {hint}" if hint else "")
+    if isinstance(error, ValueError):
+        return ShapeError(text)
+    try:
+        return type(error)(text)
+    except Exception:
+        return RuntimeError(text)
+
+
+def _shape_hint(op: Primitive, values: Sequence[Any]) -> str:
+    arrays = [v for v in values if hasattr(v, "shape")]
+    if len(arrays) != 2:
+        return ""
+    (x, y), (a, b) = arrays, (tuple(arrays[0].shape), tuple(arrays[1].shape))
+    first, second = (getattr(v, "name", None) or n for v, n in zip((x, y), op.names, strict=False))
+    if op.name == "matmul":
+        if not a or not b:
+            return "matmul wants arrays, not scalars: use * to scale."
+        inner = b[-2] if len(b) > 1 else b[-1]
+        message = (
+            f"expected {first}.shape[-1] == {second}.shape[{-2 if len(b) > 1 else -1}], got {a[-1]} and {inner}."
+        )
+        if len(b) > 1 and a[-1] == b[-1]:
+            message += f" Did you mean `{first} @ {second}.T`?"
+        elif len(a) > 1 and a[-2] == inner:
+            message += f" Did you mean `{first}.T @ {second}`?"
+        return message
+    for (name, shape), (_, other) in (((first, a), (second, b)), ((second, b), (first, a))):
+        if len(shape) == 1 and len(other) == 2 and shape[0] == other[0] != other[1]:
+            return f"{name} has shape {shape}: did you mean `{name}.reshape({shape[0]}, 1)`?"
+        if len(shape) == 2 and shape[1] == 1 and shape[0] == other[-1:][0] and shape[0] != 1:
+            return f"{name} has shape {shape}: did you mean `{name}.reshape({shape[0]})`?"
+    return "Shapes are matched from the right; sizes must be equal or 1."
+
+
+def graph_freed(node: Node) -> GraphFreedError:
+    """Backward came to a node whose edges are gone."""
+    return GraphFreedError(
+        f"{describe_node(node)}: an earlier backward() has already gone through this graph and freed the arrays "
+        "that its rules need. Compute the loss anew, or keep the graph with backward(retain_graph=True); "
+        "loss.gradient(...) never frees it."
+    )
+
+
+def array_changed(node: Node, name: str, array: Any) -> ChangedArrayError:
+    """A guarded array's fingerprint no longer matches."""
+    op = node.op.name if node.op else "leaf"
+    return ChangedArrayError(
+        f"{op}: its operand {describe(array, name)} was changed after the operation had used it, so its gradient "
+        f"would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "
+        f"`{name}.copy()`."
+    )
+
+
+def wrong_cotangent(node: Node, name: str, got: Any, expected: tuple[int, ...]) -> ShapeError:
+    """A derivative rule returned something that cannot be the gradient of its argument."""
+    op = node.op.name if node.op else "leaf"
+    return ShapeError(
+        f"the derivative rule of {op} for {name!r} returned {describe(got)}; a gradient of {name!r} has shape "
+        f"{expected} (or one that broadcasting made of it). The rule is wrong: check its reshape and its sums."
+    )
+
+
+def user_line() -> str:
+    """The innermost line of the running program that is not the engine's own: ``file:line: code``."""
+    import linecache
+
+    package = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    frame = sys._getframe(1)
+    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(package):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    code = linecache.getline(file, line).strip()
+    return f"{file}:{line}: {code}" if code else f"{file}:{line}"
+
+
+def not_real(op: Primitive, values: Sequence[Any], dtype: Any) -> NotDifferentiableError:
+    """A result that should carry a gradient is complex, or no floating-point number at all."""
+    return NotDifferentiableError(
+        f"{op.name}: the result has dtype {dtype}, and gradients are of real floating-point numbers only\n"
+        f"  operands: {operands(op, values)}"
+    )
+
+
+def wrong_hook(node: Node, got: Any) -> ShapeError:
+    """A hook returned something that cannot take the cotangent's place."""
+    return ShapeError(
+        f"a hook on {describe_node(node)} returned {describe(got)}; "
+        f"it must return None or a cotangent of shape {node.shape}"
+    )

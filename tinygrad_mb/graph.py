@@ -1,0 +1,139 @@
+"""The recorded graph: what a node remembers, and the order in which backward meets the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .primitives import Plan
+
+if TYPE_CHECKING:
+    from .primitives import Primitive
+
+    Hook = Callable[[Any], Any]
+
+_next_order = count().__next__
+
+
+class Extras:
+    """What few nodes have: hooks, the wish to keep the gradient, the user's line that made the value."""
+
+    __slots__ = ("hooks", "keeps_grad", "where")
+
+    def __init__(self) -> None:
+        self.hooks: list[Hook] = []
+        self.keeps_grad = False
+        self.where: str | None = None
+
+
+class Node:
+    """One value of the computation: a leaf (no ``op``) or the result of an operation.
+
+    A node knows where its value came from, never the value itself: the only arrays it keeps alive are those
+    that a derivative rule asks for, and backward drops them as soon as it has used them.  Nodes point from
+    results to inputs and to nothing else, so a graph has no cycles and dies with its last tensor.
+
+    op         the primitive that made the value; None for a leaf
+    inputs     the operands in their order: nodes, or plain Python and NumPy scalars
+    params     the call's other arguments, such as ``axis``, in the order of ``op.names``
+    plan       the derivative rules to run; None for a constant, which needs no gradient
+    saved      the arrays that those rules ask for; None once backward has freed them
+    guards     (array, its fingerprint when it was saved, its name) for arrays that others could write to
+    order      the place in the order of creation: inputs always come before results
+    grad       the accumulated gradient of a leaf, or of a tensor that keeps its gradient
+    """
+
+    __slots__ = (
+        "dtype", "extras", "grad", "guards", "inputs", "name", "op", "order", "params", "plan", "saved", "scope",
+        "shape",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        op: Primitive | None,
+        inputs: tuple[Any, ...],
+        params: tuple[Any, ...],
+        plan: Plan | None,
+        saved: tuple[Any, ...] | None,
+        guards: list[tuple[Any, Any, str]] | None,
+        shape: tuple[int, ...],
+        dtype: Any,
+        scope: str,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.params = params
+        self.plan = plan
+        self.saved = saved
+        self.guards = guards
+        self.shape = shape
+        self.dtype = dtype
+        self.scope = scope
+        self.order: int = _next_order()
+        self.name: str | None = None
+        self.grad: Any = None
+        self.extras: Extras | None = None
+
+    def note(self) -> Extras:
+        """The node's extras, made where there are none yet."""
+        if self.extras is None:
+            self.extras = Extras()
+        return self.extras
+
+    @property
+    def label(self) -> str:
+        """The user's name for the value, else what made it."""
+        return self.name or (self.op.name if self.op else "leaf")
+
+    def __repr__(self) -> str:
+        return f"<Node {self.label} {self.shape} {self.dtype}>"
+
+
+NO_RULES = Plan((), (), None)
+
+
+def leaf(shape: tuple[int, ...], dtype: Any, needs_grad: bool) -> Node:
+    """A node for a value that no recorded operation made."""
+    return Node(None, (), (), NO_RULES if needs_grad else None, (), None, shape, dtype, "")
+
+
+def newest_first(nodes: set[Node]) -> list[Node]:
+    """Sort nodes so that every result comes before its inputs: creation order, reversed."""
+    return sorted(nodes, key=attrgetter("order"), reverse=True)
+
+
+def ancestors(*roots: Node) -> list[Node]:
+    """All nodes that ``roots`` were computed from, themselves included, newest first."""
+    seen = set(roots)
+    stack = list(roots)
+    while stack:
+        for parent in stack.pop().inputs:
+            if isinstance(parent, Node) and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return newest_first(seen)
+
+
+def differentiable_ancestors(root: Node, oldest: int = -1) -> list[Node]:
+    """The nodes that a cotangent of ``root`` can reach and that are not older than ``oldest``.
+
+    Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
+    """
+    seen = {root}
+    stack = [root]
+    push, mark = stack.append, seen.add
+    while stack:
+        node = stack.pop()
+        if node.saved is None:
+            raise errors.graph_freed(node)
+        inputs = node.inputs
+        for position, _, _ in node.plan.rules:
+            parent = inputs[position]
+            if parent not in seen:
+                mark(parent)
+                if parent.order >= oldest:
+                    push(parent)
+    return newest_first(seen)

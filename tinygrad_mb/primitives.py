@@ -1,0 +1,238 @@
+"""What a primitive is, and how its derivative rules are declared.
+
+A primitive is a function of arrays that the engine records as one node.  Its key is the NumPy function
+itself (or a function of ours).  A derivative rule is a line of NumPy, and **the names of its parameters
+say what it needs**:
+
+    g           the cotangent of the result, of the result's shape
+    out         the result
+    x           the argument called x, or any other argument of the call, such as ``axis``
+    x_shape     the shape of the argument x, which costs nothing to keep
+    i           the position in a sequence of arrays, for functions such as ``np.concatenate``
+
+What no rule names is not kept alive.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+
+from .errors import NotDifferentiableError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+Pull = Callable[[Any, Any, tuple[Any, ...]], Any]
+
+OUT = -1  # stands for the primitive's own result among the positions of its arguments
+
+
+
+
+class Rule:
+    """The derivative of a primitive with respect to one argument.
+
+    fn     the rule itself
+    name   the argument's name
+    saves  the positions of the arrays that the rule reads, ``OUT`` for the result
+    """
+
+    __slots__ = ("_wants", "fn", "name", "saves")
+
+    def __init__(self, fn: Callable[..., Any], name: str, primitive: Primitive) -> None:
+        wants = list(inspect.signature(fn).parameters)
+        if not wants or wants[0] != "g":
+            raise TypeError(f"the rule for {name!r} must take the cotangent first: `lambda g, ...`, not {wants}")
+        names, arrays = primitive.names, primitive.arrays
+        self.fn = fn
+        self.name = name
+        self._wants: list[tuple[str, int]] = []
+        for want in wants[1:]:
+            if want == "out":
+                self._wants.append(("saved", OUT))
+            elif want == "i" and primitive.variadic:
+                self._wants.append(("i", 0))
+            elif want in names:
+                at = names.index(want)
+                self._wants.append(("saved", at) if at < arrays else ("param", at - arrays))
+            elif primitive.variadic and want == f"{names[0]}_shapes":
+                self._wants.append(("shapes", 0))
+            elif want.endswith("_shape") and want[:-6] in names[:arrays]:
+                self._wants.append(("shape", names.index(want[:-6])))
+            else:
+                raise TypeError(
+                    f"{primitive.name}: the rule for {name!r} asks for {want!r}; it may ask for g, out, "
+                    f"{', '.join(names)}, or the shape of an array, such as {names[0]}_shape"
+                )
+        self.saves = frozenset(at for kind, at in self._wants if kind == "saved")
+
+    def pull(self, saves: tuple[int, ...], i: int) -> Pull:
+        """The rule as a function of (cotangent, node, saved arrays), ``saves`` telling what is saved where."""
+        code = {
+            "saved": lambda at: f"s[{saves.index(at)}]",
+            "param": lambda at: f"n.params[{at}]",
+            "shape": lambda at: f"n.inputs[{at}].shape",
+            "shapes": lambda at: "[x.shape for x in n.inputs]",
+            "i": lambda at: str(i),
+        }
+        arguments = ", ".join(["g", *[code[kind](at) for kind, at in self._wants]])
+        return cast(Pull, eval(f"lambda g, n, s: rule({arguments})", {"rule": self.fn}))
+
+
+class Plan(NamedTuple):
+    """What to record when a certain set of a primitive's arguments needs gradients.
+
+    rules  (position of the argument, its rule as a function of cotangent, node and saved arrays, its name)
+    saves  the positions of the arrays that those rules read, ``OUT`` for the result
+    save   picks these arrays out of (the arguments, the result)
+    """
+
+    rules: tuple[tuple[int, Pull, str], ...]
+    saves: tuple[int, ...]
+    save: Callable[[Sequence[Any], Any], tuple[Any, ...]]
+
+
+class Primitive:
+    """A function that is recorded as one node, its arguments' names, and its derivative rules.
+
+    key       the function as users call it: the key of the table
+    fn        runs on raw arrays, and on every carrier
+    names     the arguments in their order, the arrays first: what a rule may ask for
+    bind      turns a call's ``(*args, **kwargs)`` into the tuple of values, one for each name
+    arrays    the number of arguments that are arrays
+    variadic  the first argument is a sequence of any number of arrays, and the only array argument
+    """
+
+    __slots__ = ("arrays", "bind", "fn", "key", "name", "names", "plans", "rules", "variadic")
+
+    def __init__(
+        self,
+        key: Callable[..., Any],
+        signature: str | inspect.Signature,
+        fn: Callable[..., Any],
+        arrays: int,
+        variadic: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.key = key
+        self.name = name or key.__name__
+        self.names, self.bind = _binder(key, self.name, signature)
+        self.fn = fn
+        self.arrays = arrays
+        self.variadic = variadic
+        self.rules: dict[int, Rule] = {}
+        self.plans: dict[int, Plan] = {}
+
+    def plan(self, mask: int) -> Plan:
+        """Make, and keep, the plan for the arguments in ``mask``, one bit each."""
+        needed = [k for k in range(mask.bit_length()) if mask >> k & 1]
+        rules = [(k, self.rules.get(0 if self.variadic else k)) for k in needed]
+        wanted = [(k, rule) for k, rule in rules if rule is not None]
+        saves = tuple(sorted({at for _, rule in wanted for at in rule.saves}))
+        code = ["out" if at == OUT else "v" if self.variadic else f"v[{at}]" for at in saves]
+        plan = self.plans[mask] = Plan(
+            tuple((k, rule.pull(saves, k), rule.name) for k, rule in wanted),
+            saves,
+            eval(f"lambda v, out: ({''.join(c + ', ' for c in code)})"),
+        )
+        return plan
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}({', '.join(self.names)})>"
+
+
+PRIMITIVES: dict[Callable[..., Any], Primitive] = {}
+_UNSET: Any = getattr(np, "_NoValue", None)
+
+
+def declare(
+    key: Callable[..., Any],
+    signature: str | inspect.Signature,
+    fn: Callable[..., Any] | None = None,
+    *,
+    arrays: int = 1,
+    variadic: bool = False,
+    name: str | None = None,
+) -> Primitive:
+    """Enter a primitive into the table, without rules yet.
+
+    ``signature`` lists the arguments that reach ``fn``, the arrays first, with defaults in the manner of Python.
+    """
+    primitive = Primitive(key, signature, fn or key, arrays, variadic, name)
+    PRIMITIVES[key] = primitive
+    return primitive
+
+
+def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any]) -> None:
+    """Give a primitive its derivative rules, one for each argument, named as the argument.
+
+    An argument without a rule has no gradient: it counts as a constant.  Raises ``TypeError`` for a rule
+    that asks for something that the call does not have.
+
+    >>> import numpy as np, tinygrad_mb as tg
+    >>> @tg.primitive
+    ... def cube(x):
+    ...     return x * x * x
+    >>> tg.defvjp(cube, x=lambda g, x: 3 * g * x * x)
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> cube(x).sum().gradient(x)
+    array([ 3., 12.])
+    """
+    primitive = PRIMITIVES.get(key)
+    if primitive is None:
+        if not isinstance(key, np.ufunc):
+            raise TypeError(f"{key!r} is not a primitive: declare it with @primitive first")
+        names = ("x", "y", "z")[: key.nin]
+        primitive = declare(key, ", ".join(names), arrays=key.nin)
+    arrays = primitive.names[: primitive.arrays]
+    for name, fn in rules.items():
+        if name not in arrays:
+            raise TypeError(f"{primitive.name} has no array argument {name!r}; it has {', '.join(arrays)}")
+        primitive.rules[arrays.index(name)] = Rule(fn, name, primitive)
+    primitive.plans.clear()
+
+
+def _binder(
+    key: Callable[..., Any], name: str, signature: str | inspect.Signature
+) -> tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]:
+    """The names in ``signature``, and a function from a call's arguments to their values in that order.
+
+    The order in which arguments may be passed, and the arguments that exist besides, are those of ``key`` itself.
+    """
+    if isinstance(signature, str):
+        signature = inspect.signature(eval(f"lambda {signature}: None"))
+    ours = signature.parameters
+    try:
+        theirs = ours if isinstance(key, np.ufunc) else inspect.signature(key).parameters
+    except ValueError:  # written in C, and silent about its arguments
+        theirs = ours
+    namespace: dict[str, Any] = {"refuse": _refuse, "name": name}
+    code, checks = [], []
+    for p in (ours.get(n, p) for n, p in theirs.items()):
+        if theirs[p.name].kind is p.KEYWORD_ONLY and "*" not in code:
+            code.append("*")
+        if p.default is p.empty:
+            code.append(p.name)
+        else:
+            namespace[f"_{p.name}"] = p.default
+            code.append(f"{p.name}=_{p.name}")
+        if p.name not in ours:
+            checks.append(f"    {p.name} is _{p.name} or refuse(name, {p.name!r}, {p.name})\n")
+    source = f"def bind({', '.join(code)}):\n{''.join(checks)}    return ({''.join(n + ', ' for n in ours)})"
+    exec(source, namespace)
+    return tuple(ours), namespace["bind"]
+
+
+def _refuse(name: str, argument: str, value: Any) -> None:
+    if value is None or value is _UNSET or (argument == "where" and value is True):
+        return
+    advice = {
+        "out": "Tensors are never written into: use the result.",
+        "dtype": "Convert with .astype(dtype) before or after.",
+        "where": "Use np.where(mask, x, neutral) first.",
+    }.get(argument, "")
+    raise NotDifferentiableError(f"{name}: the argument {argument}={value!r:.60} is not supported on Tensors. {advice}")

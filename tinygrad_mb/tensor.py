@@ -1,0 +1,635 @@
+"""Tensor: an array that remembers how it was computed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, Self, cast, overload
+
+import numpy as np
+
+from . import autodiff, errors, numpy_api
+from .autodiff import Recorded, record, record_binary, record_unary
+from .graph import NO_RULES, Node, leaf
+from .primitives import PRIMITIVES
+from .vjps import indexing, shapes
+
+Axis = int | tuple[int, ...] | None
+Array = np.ndarray[Any, Any]
+
+_ADD = PRIMITIVES[np.add]
+_SUBTRACT = PRIMITIVES[np.subtract]
+_MULTIPLY = PRIMITIVES[np.multiply]
+_DIVIDE = PRIMITIVES[np.divide]
+_POWER = PRIMITIVES[np.power]
+_REMAINDER = PRIMITIVES[np.remainder]
+_MATMUL = PRIMITIVES[np.matmul]
+_NEGATIVE = PRIMITIVES[np.negative]
+_POSITIVE = PRIMITIVES[np.positive]
+_ABSOLUTE = PRIMITIVES[np.absolute]
+_SQUARE = PRIMITIVES[np.square]
+_SUM = PRIMITIVES[np.sum]
+_MEAN = PRIMITIVES[np.mean]
+_RESHAPE = PRIMITIVES[np.reshape]
+_TRANSPOSE = PRIMITIVES[np.transpose]
+_GETITEM = PRIMITIVES[operator.getitem]
+
+
+class Tensor(Recorded):
+    """An array that records the operations it takes part in, so that gradients can be computed.
+
+    ``data`` is anything that ``np.asarray`` takes; an array is shared, not copied.  Only floating-point tensors
+    can have ``requires_grad=True``.  ``name`` is used in pictures, derivations and error messages.
+    NumPy's functions and operators work on tensors as on arrays; comparisons give plain boolean arrays.
+
+    Raises ``NotDifferentiableError`` for data that are not numbers, and for integers or complex numbers that
+    are to require gradients.
+
+    >>> import numpy as np, tinygrad_mb as tg
+    >>> w = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True, name="w")
+    >>> loss = np.sum(np.square(w))
+    >>> loss.backward()
+    >>> w.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, dtype: Any = None) -> None:
+        if isinstance(data, Tensor):
+            if data.requires_grad:
+                raise TypeError(
+                    f"Tensor({errors.describe(data)}) would cut the graph: use the tensor itself, or .detach() it first"
+                )
+            data = data._data
+        array = autodiff.coerce(data)
+        if isinstance(array, np.generic):
+            array = np.asarray(array)
+        if dtype is not None and array.dtype != dtype:
+            array = array.astype(dtype)
+        self._data = array
+        self._node = None
+        if requires_grad:
+            self.requires_grad = True
+        if name is not None:
+            self.name = name
+
+    # ------------------------------------------------------------------------------- what it is
+
+    @property
+    def data(self) -> Array:
+        """The values as an array; of a leaf, the very array, to be changed between steps.
+
+        The values of a computed tensor are read-only: rules of the graph may still need them.
+        """
+        node = self._node
+        if node is None or node.op is None:
+            return self._data
+        if isinstance(self._data, np.generic):
+            self._data = np.asarray(self._data)
+        if type(self._data) is np.ndarray:
+            self._data.setflags(write=False)
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if value is self._data:
+            return
+        node = self._node
+        if node is not None and node.op is not None:
+            raise TypeError(f"{errors.describe_node(node)}: the data of a computed tensor cannot be replaced")
+        array = autodiff.coerce(value)
+        array = np.asarray(array) if isinstance(array, np.generic) else array
+        if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
+            raise errors.ShapeError(
+                f"{errors.describe_node(node)} cannot take data of shape {array.shape} and dtype {array.dtype}: "
+                f"a tensor in a graph keeps its shape and dtype. Write `.data[...] = value` or make a new Tensor."
+            )
+        self._data = array
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that backward calls have added up; None before the first."""
+        return self._node.grad if self._node is not None else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is None:
+            if self._node is not None:
+                self._node.grad = None
+            return
+        node = self._require_node("a gradient")
+        array = np.asarray(value, dtype=node.dtype)
+        if array.shape != node.shape:
+            raise errors.ShapeError(f"{errors.describe_node(node)} cannot have a gradient of shape {array.shape}")
+        node.grad = array
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients reach this tensor."""
+        return self._node is not None and self._node.plan is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        node = self.node
+        if node.op is not None:
+            raise TypeError(f"{errors.describe_node(node)}: only leaves can be switched; use .detach() or no_grad()")
+        if value and node.dtype.kind != "f":
+            raise errors.NotDifferentiableError(
+                f"{errors.describe_node(node)} cannot require a gradient: gradients are of real floating-point numbers "
+                f"only. Use dtype=float{', or write 1.0 for 1' if node.dtype.kind in 'iub' else ''}."
+            )
+        node.plan = NO_RULES if value else None
+
+    @property
+    def name(self) -> str | None:
+        """The name in pictures, derivations and messages."""
+        return self._node.name if self._node is not None else None
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self.node.name = value
+
+    def named(self, name: str) -> Self:
+        """Name a tensor where it is computed, and return it.
+
+        >>> import numpy as np, tinygrad_mb as tg
+        >>> h = np.tanh(tg.Tensor([0.5], requires_grad=True)).named("h")
+        >>> h.name
+        'h'
+        """
+        self.node.name = name
+        return self
+
+    @property
+    def node(self) -> Node:
+        """The tensor's place in the graph, for those who read it."""
+        if self._node is None:
+            self._node = leaf(self._data.shape, self._data.dtype, False)
+        return self._node
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user, not computed by a recorded operation."""
+        return self._node is None or self._node.op is None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return cast("tuple[int, ...]", self._data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's type of the elements."""
+        return cast("np.dtype[Any]", self._data.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._data.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(self._data.size)
+
+    def numpy(self) -> Array:
+        """A copy of the values, which may be changed at will."""
+        return np.array(self._data)
+
+    def item(self) -> float:
+        """The only element, as a Python number; raises ``ValueError`` if there are more."""
+        if self._data.size != 1:
+            raise ValueError(f"item() wants one element, and {errors.describe(self, 'this tensor')} has {self.size}")
+        return cast(float, self._data.item())
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def __repr__(self) -> str:
+        text = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        facts = [text]
+        if self.dtype not in (np.float64, np.int64, np.bool_):
+            facts.append(f"dtype={self.dtype}")
+        if self.name:
+            facts.append(f"name={self.name!r}")
+        if not self.is_leaf:
+            facts.append(f"op={self.node.op.name}")  # type: ignore[union-attr]
+        elif self.requires_grad:
+            facts.append("requires_grad=True")
+        return f"Tensor({', '.join(facts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.shape == () else format(str(self), spec)
+
+    def __len__(self) -> int:
+        if self.shape == ():
+            raise TypeError("len() of a tensor without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.shape == ():
+            raise TypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self._data
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self._data.item() if self.shape == () else self._data)
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(
+                f"the truth value of {errors.describe(self, 'a tensor')} is ambiguous: a branch needs one number. "
+                "Use np.where(condition, x, y) to choose element by element, or .any() or .all()."
+            )
+        return bool(self._data)
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise TypeError(f"{errors.describe_node(self.node)} is part of a graph: .detach() it before a copy or pickle")
+        return Tensor, (self._data, self.requires_grad, self.name)
+
+    # ---------------------------------------------------------------------------------- backward
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this scalar to ``.grad`` of every leaf that it was computed from.
+
+        ``gradient`` is the cotangent to start from, of this tensor's shape; a scalar starts from 1.
+        The graph's saved arrays are freed on the way, unless ``retain_graph`` is true.
+
+        Raises ``ShapeError`` on a tensor with axes and no ``gradient``, ``GraphFreedError`` on a second backward
+        through a freed graph, ``ChangedArrayError`` if a saved array has been changed since.
+
+        >>> import tinygrad_mb as tg
+        >>> x = tg.Tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        array(6.)
+        """
+        node = self._require_node("backward()")
+        autodiff.backward(node, self._seed(gradient, "backward"), retain_graph)
+
+    @overload
+    def gradient(self, wrt: Tensor, /, *, gradient: Any = ..., create_graph: Literal[False] = ...) -> Array: ...
+    @overload
+    def gradient(self, wrt: Tensor, /, *, gradient: Any = ..., create_graph: Literal[True]) -> Tensor: ...
+    @overload
+    def gradient(self, *wrt: Tensor, gradient: Any = ..., create_graph: bool = ...) -> Any: ...
+    def gradient(self, *wrt: Tensor, gradient: Any = None, create_graph: bool = False) -> Any:
+        """The gradients of this scalar for each of ``wrt``: one array, or a tuple of arrays if several are asked for.
+
+        Touches no ``.grad`` and frees nothing.  A tensor that this one does not depend on gets zeros.  With
+        ``create_graph`` the gradients are tensors, which can be differentiated again.
+
+        Raises as ``backward`` does, and ``TypeError`` for a tensor that requires no gradient.
+
+        >>> import tinygrad_mb as tg
+        >>> x = tg.Tensor(3.0, requires_grad=True)
+        >>> slope = (x * x * x).gradient(x, create_graph=True)
+        >>> slope.gradient(x)
+        array(18.)
+        """
+        if not wrt:
+            raise TypeError("gradient() wants the tensors to differentiate by: loss.gradient(W, b)")
+        root = self._require_node("gradient()")
+        nodes = [t._require_node(f"the gradient by {errors.describe(t)}") for t in wrt]
+        seed = self._seed(gradient, "gradient")
+        if create_graph:
+            seed = seed if isinstance(seed, Tensor) else Tensor(seed)
+            with autodiff.enable_grad():
+                found = autodiff.gradient(root, nodes, seed, type(self))
+        else:
+            found = autodiff.gradient(root, nodes, seed)
+        grads = []
+        for node in nodes:
+            grad = found.get(node)
+            if grad is None:
+                grad = np.zeros(node.shape, node.dtype)
+                grad = Tensor(grad) if create_graph else grad
+            grads.append(grad)
+        return grads[0] if len(grads) == 1 else tuple(grads)
+
+    def _require_node(self, what: str) -> Node:
+        node = self._node
+        if node is None or node.plan is None:
+            raise TypeError(
+                f"{what} needs a tensor that requires gradients, and {errors.describe(self, 'this one')} does not: "
+                "nothing that it was computed from has requires_grad=True, or it was computed inside no_grad(), or "
+                "only functions with no derivative (argmax, sign, comparisons, ...) lead to it"
+            )
+        return node
+
+    def _seed(self, gradient: Any, method: str) -> Any:
+        if gradient is None:
+            if self.shape != ():
+                raise errors.ShapeError(
+                    f"{method}() starts from one number, and {errors.describe(self, 'this tensor')} has "
+                    f"{self.size} elements: reduce it with .sum() or .mean(), or pass gradient= (the cotangent, of "
+                    f"shape {self.shape})"
+                )
+            return self.dtype.type(1)
+        if not isinstance(gradient, Tensor):
+            gradient = np.asarray(gradient, dtype=self.dtype)
+        if gradient.shape != self.shape:
+            raise errors.ShapeError(
+                f"{method}(gradient=...) has shape {gradient.shape}, and {errors.describe(self, 'the tensor')} "
+                f"has shape {self.shape}: they must be equal"
+            )
+        return gradient
+
+    def detach(self) -> Tensor:
+        """The same values as a constant: nothing flows back through it.
+
+        >>> import tinygrad_mb as tg
+        >>> x = tg.Tensor(3.0, requires_grad=True)
+        >>> (x * x.detach()).gradient(x)
+        array(3.)
+        """
+        return Tensor(self.data)
+
+    def retain_grad(self) -> Self:
+        """Keep this computed tensor's gradient too: after backward, ``h.grad`` is the δ of a hidden layer.
+
+        >>> import numpy as np, tinygrad_mb as tg
+        >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
+        >>> h = (w * 3).retain_grad()
+        >>> np.square(h).sum().backward()
+        >>> h.grad
+        array([ 6., 12.])
+        """
+        self._require_node("retain_grad()").note().keeps_grad = True
+        return self
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call ``hook(cotangent)`` when backward has this tensor's cotangent; what it returns, if anything, replaces it.
+
+        Returns a function that removes the hook.
+
+        >>> import tinygrad_mb as tg
+        >>> x = tg.Tensor(3.0, requires_grad=True)
+        >>> remove = x.register_hook(lambda g: g * 10)
+        >>> (x * x).gradient(x)
+        array(60.)
+        """
+        hooks = self._require_node("register_hook()").note().hooks
+        hooks.append(hook)
+
+        def remove() -> None:
+            if hook in hooks:
+                hooks.remove(hook)
+
+        return remove
+
+    # --------------------------------------------------------------------------------- operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return record_binary(_ADD, self, other, Tensor)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return record_binary(_ADD, other, self, Tensor)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return record_binary(_SUBTRACT, self, other, Tensor)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return record_binary(_SUBTRACT, other, self, Tensor)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return record_binary(_MULTIPLY, self, other, Tensor)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return record_binary(_MULTIPLY, other, self, Tensor)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return record_binary(_DIVIDE, self, other, Tensor)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return record_binary(_DIVIDE, other, self, Tensor)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return record_binary(_MATMUL, self, other, Tensor)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return record_binary(_MATMUL, other, self, Tensor)
+
+    def __pow__(self, other: Any) -> Tensor:
+        if type(other) is int and other == 2:
+            return record_unary(_SQUARE, self, Tensor)
+        return record_binary(_POWER, self, other, Tensor)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return record_binary(_POWER, other, self, Tensor)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return record_binary(_REMAINDER, self, other, Tensor)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return record_binary(_REMAINDER, other, self, Tensor)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return np.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return np.floor_divide(other, self)
+
+    def __neg__(self) -> Tensor:
+        return record_unary(_NEGATIVE, self, Tensor)
+
+    def __pos__(self) -> Tensor:
+        return record_unary(_POSITIVE, self, Tensor)
+
+    def __abs__(self) -> Tensor:
+        return record_unary(_ABSOLUTE, self, Tensor)
+
+    def __eq__(self, other: Any) -> Any:
+        return self._data == _data(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self._data != _data(other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._data < _data(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._data <= _data(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._data > _data(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._data >= _data(other)
+
+    __hash__ = object.__hash__
+
+    # --------------------------------------------------------------------------- indexing, shapes
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return record(_GETITEM, (self, indexing.freeze(index)), Tensor)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            f"{errors.describe(self, 'a tensor')} cannot be assigned into: its graph would no longer say how its values "
+            "came about. Make a new one: `t = t.at[index].set(value)`, or `.add(value)`; "
+            "outside of any graph, write to `t.data[index]`."
+        )
+
+    @property
+    def at(self) -> indexing.At:
+        """Functional assignment: ``t.at[index].set(v)`` and ``t.at[index].add(v)`` give new tensors.
+
+        >>> import tinygrad_mb as tg
+        >>> t = tg.Tensor([1.0, 2.0, 3.0])
+        >>> t.at[0].set(10.0)
+        Tensor([10.,  2.,  3.])
+        """
+        return indexing.At(self)
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes in reverse order."""
+        return record(_TRANSPOSE, (self, None), Tensor)
+
+    @property
+    def mT(self) -> Tensor:
+        """The tensor with its last two axes exchanged."""
+        return self.swapaxes(-1, -2)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one size may be -1."""
+        return record(_RESHAPE, (self, shape[0] if len(shape) == 1 else shape), Tensor)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The tensor with its axes in the given order."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return record(_TRANSPOSE, (self, order), Tensor)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """The tensor with two axes exchanged."""
+        return np.swapaxes(self, axis1, axis2)
+
+    def ravel(self) -> Tensor:
+        """All elements along one axis."""
+        return self.reshape(-1)
+
+    flatten = ravel
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """The tensor without its axes of size one."""
+        return np.squeeze(self, axis)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The tensor in another dtype; gradients return in this tensor's own."""
+        return shapes.astype(self, dtype)
+
+    def copy(self) -> Tensor:
+        """A copy through which gradients flow."""
+        return record_unary(_POSITIVE, self, Tensor)
+
+    # ------------------------------------------------------------------------------- reductions
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The sum over all elements, or along axes."""
+        return record(_SUM, (self, axis, keepdims), Tensor)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The mean over all elements, or along axes."""
+        return record(_MEAN, (self, axis, keepdims), Tensor)
+
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The product of all elements, or along axes."""
+        return np.prod(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The largest element; elements that tie share the gradient evenly."""
+        return np.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The smallest element; elements that tie share the gradient evenly."""
+        return np.min(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """The variance, divided by the count less ``ddof``."""
+        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """The standard deviation, divided by the count less ``ddof``."""
+        return np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        """The running sum."""
+        return np.cumsum(self, axis)
+
+    def cumprod(self, axis: int | None = None) -> Tensor:
+        """The running product."""
+        return np.cumprod(self, axis)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """The tensor with its elements limited to an interval."""
+        return np.clip(self, min, max)
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """Elements, or slices along an axis, by their indices."""
+        return np.take(self, indices, axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """Each element, or slice along an axis, several times in a row."""
+        return np.repeat(self, repeats, axis)
+
+    def dot(self, other: Any) -> Tensor:
+        """NumPy's dot product."""
+        return np.dot(self, other)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """The index of the largest element, as plain integers."""
+        return np.argmax(self._data, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """The index of the smallest element, as plain integers."""
+        return np.argmin(self._data, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether any element is not zero, as plain booleans."""
+        return np.any(self._data, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether all elements are not zero, as plain booleans."""
+        return np.all(self._data, axis=axis, keepdims=keepdims)
+
+    # ------------------------------------------------------------------------- NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            op = PRIMITIVES.get(ufunc)
+            if op is not None:
+                if op.arrays == 2:
+                    return record_binary(op, inputs[0], inputs[1], Tensor)
+                return record_unary(op, inputs[0], Tensor)
+        return numpy_api.call_ufunc(ufunc, method, inputs, kwargs, Tensor)
+
+    def __array_function__(self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        op = PRIMITIVES.get(function)
+        if op is not None:
+            return record(op, op.bind(*args, **kwargs), Tensor)
+        return numpy_api.call_function(function, args, kwargs, Tensor)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise TypeError(
+                f"{errors.describe(self, 'a tensor')} requires a gradient, and turning it into an array would lose it "
+                "without a word: use .numpy() or .data for its values, np.stack to join tensors, and NumPy's "
+                "functions on the tensor itself for everything else"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+
+def _data(value: Any) -> Any:
+    return value._data if isinstance(value, Recorded) else value

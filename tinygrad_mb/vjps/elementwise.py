@@ -1,0 +1,89 @@
+"""Derivatives of NumPy's elementwise functions.
+
+Where a function has no derivative, one convention holds throughout: arguments that tie share the gradient
+evenly (``maximum``), and a kink counts as flat (``abs`` at 0).
+"""
+
+import math
+import operator
+
+import numpy as np
+
+from ..primitives import PRIMITIVES, defvjp
+
+
+def _half_if_equal(g, x, y):  # type: ignore[no-untyped-def]
+    """The part of ``g`` for ``x`` where x wins against y: all of it, none, or half where they tie."""
+    return np.where(x == y, 0.5 * g, g * (x > y))
+
+
+# arithmetic
+defvjp(np.add,        x=lambda g: g,                      y=lambda g: g)
+defvjp(np.subtract,   x=lambda g: g,                      y=lambda g: -g)
+defvjp(np.multiply,   x=lambda g, y: g * y,               y=lambda g, x: g * x)
+defvjp(np.divide,     x=lambda g, y: g / y,               y=lambda g, out, y: -g * out / y)
+defvjp(np.negative,   x=lambda g: -g)
+defvjp(np.positive,   x=lambda g: g)
+defvjp(np.conjugate,  x=lambda g: g)
+defvjp(np.reciprocal, x=lambda g, out: -g * out * out)
+defvjp(np.remainder,  x=lambda g: g,                      y=lambda g, x, y: -g * np.floor_divide(x, y))
+defvjp(np.fmod,       x=lambda g: g,                      y=lambda g, x, y: -g * np.trunc(x / y))
+
+# powers and roots: x ** 0 is flat, also at x = 0, and 0 ** y is flat in y
+for power in np.power, np.float_power:
+    defvjp(power, x=lambda g, x, y: g * y * x ** (y - 1 + (y == 0)),
+                  y=lambda g, out, x: g * out * np.log(x + (x == 0)))
+defvjp(np.square,     x=lambda g, x: 2 * g * x)
+defvjp(np.sqrt,       x=lambda g, out: 0.5 * g / out)
+defvjp(np.cbrt,       x=lambda g, out: g / (3 * out * out))
+defvjp(np.hypot,      x=lambda g, out, x: g * x / (out + (out == 0)),
+                      y=lambda g, out, y: g * y / (out + (out == 0)))
+
+# exponentials and logarithms
+defvjp(np.exp,        x=lambda g, out: g * out)
+defvjp(np.exp2,       x=lambda g, out: g * out * math.log(2))
+defvjp(np.expm1,      x=lambda g, out: g * (out + 1))
+defvjp(np.log,        x=lambda g, x: g / x)
+defvjp(np.log2,       x=lambda g, x: g / (x * math.log(2)))
+defvjp(np.log10,      x=lambda g, x: g / (x * math.log(10)))
+defvjp(np.log1p,      x=lambda g, x: g / (x + 1))
+defvjp(np.logaddexp,  x=lambda g, out, x: g * np.exp(x - out),  y=lambda g, out, y: g * np.exp(y - out))
+defvjp(np.logaddexp2, x=lambda g, out, x: g * np.exp2(x - out), y=lambda g, out, y: g * np.exp2(y - out))
+
+# trigonometric and hyperbolic functions, and their inverses
+defvjp(np.sin,        x=lambda g, x: g * np.cos(x))
+defvjp(np.cos,        x=lambda g, x: -g * np.sin(x))
+defvjp(np.tan,        x=lambda g, out: g * (1 + out * out))
+defvjp(np.arcsin,     x=lambda g, x: g / np.sqrt(1 - x * x))
+defvjp(np.arccos,     x=lambda g, x: -g / np.sqrt(1 - x * x))
+defvjp(np.arctan,     x=lambda g, x: g / (1 + x * x))
+defvjp(np.arctan2,    x=lambda g, x, y: g * y / (x * x + y * y), y=lambda g, x, y: -g * x / (x * x + y * y))
+defvjp(np.sinh,       x=lambda g, x: g * np.cosh(x))
+defvjp(np.cosh,       x=lambda g, x: g * np.sinh(x))
+defvjp(np.tanh,       x=lambda g, out: g * (1 - out * out))
+defvjp(np.arcsinh,    x=lambda g, x: g / np.sqrt(x * x + 1))
+defvjp(np.arccosh,    x=lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+defvjp(np.arctanh,    x=lambda g, x: g / (1 - x * x))
+for to_radians in np.deg2rad, np.radians:
+    defvjp(to_radians, x=lambda g: g * (math.pi / 180))
+for to_degrees in np.rad2deg, np.degrees:
+    defvjp(to_degrees, x=lambda g: g * (180 / math.pi))
+
+# sizes and signs
+defvjp(np.absolute,   x=lambda g, x: g * np.sign(x))
+defvjp(np.fabs,       x=lambda g, x: g * np.sign(x))
+defvjp(np.copysign,   x=lambda g, x, y: g * np.sign(x) * np.copysign(1, y))
+defvjp(np.ldexp,      x=lambda g, y: np.ldexp(g, y))
+defvjp(np.maximum,    x=lambda g, x, y: _half_if_equal(g, x, y), y=lambda g, x, y: _half_if_equal(g, y, x))
+defvjp(np.minimum,    x=lambda g, x, y: _half_if_equal(g, y, x), y=lambda g, x, y: _half_if_equal(g, x, y))
+defvjp(np.fmax,       x=lambda g, x, y: np.where(np.isnan(y), g, _half_if_equal(g, x, y)),
+                      y=lambda g, x, y: np.where(np.isnan(x), g, _half_if_equal(g, y, x)))
+defvjp(np.fmin,       x=lambda g, x, y: np.where(np.isnan(y), g, _half_if_equal(g, y, x)),
+                      y=lambda g, x, y: np.where(np.isnan(x), g, _half_if_equal(g, x, y)))
+
+# Python's operators compute the same and are faster on NumPy scalars, by an order of magnitude.
+for ufunc, fast in (
+    (np.add, operator.add), (np.subtract, operator.sub), (np.multiply, operator.mul), (np.divide, operator.truediv),
+    (np.negative, operator.neg), (np.power, operator.pow), (np.remainder, operator.mod),
+):
+    PRIMITIVES[ufunc].fn = fast

@@ -1,0 +1,66 @@
+"""Small functions that rules are written in: ordinary NumPy, which runs on every carrier."""
+
+# Rules and their helpers run on ndarray, Tensor, Batched and Traced alike; their arguments have no common type.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+import math
+
+import numpy as np
+
+
+def axes_of(axis, ndim):
+    """The axes that a reduction's ``axis`` means, as a tuple of non-negative numbers."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple([k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))])
+
+
+def count(shape, axis):
+    """How many elements a reduction of ``shape`` along ``axis`` joins into one."""
+    return math.prod(shape) if axis is None else math.prod([shape[k] for k in axes_of(axis, len(shape))])
+
+
+def total(a, axis, keepdims):
+    """``a.sum``, without its detour on plain arrays."""
+    if type(a) is np.ndarray:
+        return np.add.reduce(a, axis, None, None, keepdims)
+    return a.sum(axis=axis, keepdims=keepdims)
+
+
+def restore_axes(a, shape, axis, keepdims):
+    """A reduction's result, or its cotangent, with the reduced axes back at size one."""
+    if keepdims or a.shape == shape:
+        return a
+    axes = axes_of(axis, len(shape))
+    return a.reshape(tuple([1 if k in axes else n for k, n in enumerate(shape)]))
+
+
+def expand(a, shape):
+    """``np.broadcast_to`` as an array of its own; faster where the arrays are plain."""
+    if isinstance(a, (np.ndarray, np.generic)):
+        out = np.empty(shape, a.dtype)
+        out[...] = a
+        return out
+    return np.broadcast_to(a, shape)
+
+
+def along(axis, index):
+    """The index that applies ``index`` to one non-negative axis."""
+    return (slice(None),) * axis + (index,)
+
+
+def products_before(a, axis):
+    """For each element the product of those before it along a non-negative ``axis``."""
+    ones = np.ones((*a.shape[:axis], 1, *a.shape[axis + 1 :]), a.dtype)
+    return np.cumprod(np.concatenate([ones, a[along(axis, slice(0, -1))]], axis), axis)
+
+
+def products_after(a, axis):
+    """For each element the product of those after it along a non-negative ``axis``."""
+    return np.flip(products_before(np.flip(a, axis), axis), axis)
+
+
+def shifted(a, distance):
+    """``a`` moved towards the start of its last axis, with zeros coming in at the end."""
+    zeros = np.zeros((*a.shape[:-1], distance), a.dtype)
+    return np.concatenate([a[..., distance:], zeros], -1)

@@ -1,0 +1,131 @@
+"""Derivatives of indexing, scattering and choosing."""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..autodiff import Recorded
+from ..custom import primitive
+from ..primitives import declare, defvjp
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+
+def freeze(index: Any) -> Any:
+    """An index that later changes of the caller's arrays cannot reach; raises ``IndexError`` for floating-point ones."""
+    if isinstance(index, tuple):
+        return tuple([freeze(part) for part in index])
+    if isinstance(index, Recorded):
+        index = index._data
+    if isinstance(index, (list, np.ndarray)):
+        array = np.array(index)
+        if array.size == 0 and isinstance(index, list):
+            array = array.astype(np.intp)
+        if array.dtype.kind not in "iub":
+            raise IndexError(f"an index array holds integers or booleans, not {array.dtype}")
+        return array
+    return index
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return not any(isinstance(part, (np.ndarray, bool, np.bool_)) for part in parts)
+
+
+def _winners(shape: tuple[int, ...], index: Any) -> Any:
+    """Which of the values assigned to ``index`` stay: of several for one place, NumPy keeps the last."""
+    if _is_basic(index):
+        return True
+    places = np.arange(np.prod(shape)).reshape(shape)[index]
+    writers = np.arange(places.size).reshape(places.shape)
+    last = np.empty(shape, np.intp)
+    last[index] = writers
+    return last[index] == writers
+
+
+@primitive
+def scatter_add(v, index=(), shape=()):
+    """Zeros of ``shape`` with ``v`` added at ``index``, as often as a place is named there."""
+    out = np.zeros(shape, v.dtype)
+    if _is_basic(index) or (isinstance(index, np.ndarray) and index.dtype.kind == "b"):
+        out[index] = v
+    elif isinstance(index, np.ndarray) and v.ndim > index.ndim and v.size:
+        _add_rows(out, index.reshape(-1) % shape[0], v.reshape(index.size, *shape[1:]))
+    else:
+        np.add.at(out, index, v)
+    return out
+
+
+def _add_rows(out, rows, v):
+    """``np.add.at(out, rows, v)`` by sorting, which is many times faster for long rows."""
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
+    out[rows[starts]] = np.add.reduceat(v[order], starts, axis=0) if len(starts) < len(rows) else v[order]
+
+
+@primitive
+def put(x, v, index=()):
+    """A copy of ``x`` with ``v`` at ``index``."""
+    if not np.can_cast(np.result_type(v), x.dtype, "same_kind"):
+        raise TypeError(f"values of dtype {np.result_type(v)} do not fit into an array of dtype {x.dtype}")
+    out = np.array(x)
+    out[index] = v
+    return out
+
+
+declare(operator.getitem, "x, index", lambda x, index: x[index], name="index")
+
+
+@primitive
+def where(condition, x, y):
+    """``x`` where the condition holds, ``y`` elsewhere."""
+    return np.where(condition, x, y)
+
+
+
+# fmt: off
+defvjp(operator.getitem, x=lambda g, x_shape, index: scatter_add(g, index, x_shape))
+defvjp(scatter_add,      v=lambda g, index: g[index])
+defvjp(put,              x=lambda g, index: put(g, 0, index),
+                         v=lambda g, x_shape, index: g[index] * _winners(x_shape, index))
+defvjp(where,            x=lambda g, condition: np.where(condition, g, 0),
+                         y=lambda g, condition: np.where(condition, 0, g))
+# fmt: on
+
+
+class At:
+    """``t.at``: waits for an index."""
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __getitem__(self, index: Any) -> AtIndex:
+        return AtIndex(self._tensor, freeze(index))
+
+
+class AtIndex:
+    """``t.at[index]``: waits for what to do there."""
+
+    __slots__ = ("_index", "_tensor")
+
+    def __init__(self, tensor: Tensor, index: Any) -> None:
+        self._tensor = tensor
+        self._index = index
+
+    def set(self, values: Any) -> Tensor:
+        """A new tensor with ``values`` at the index; where a place is named twice, the last value stays."""
+        return put(self._tensor, values, self._index)
+
+    def add(self, values: Any) -> Tensor:
+        """A new tensor with ``values`` added at the index, as often as a place is named there."""
+        shape = self._tensor[self._index].shape
+        return self._tensor + scatter_add(np.broadcast_to(values, shape), self._index, self._tensor.shape)

@@ -1,0 +1,66 @@
+"""Derivatives of matrix products and of Einstein sums."""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+import string
+
+import numpy as np
+
+from ..custom import primitive
+from ..primitives import defvjp
+from .helpers import expand
+
+
+def _matmul_vjp_x(g, y, x_shape):
+    if len(y.shape) == 1:
+        return g * y if len(x_shape) == 1 else g[..., None] * y
+    if len(x_shape) == 1:
+        return (y @ g[..., None])[..., 0]
+    return g @ y.swapaxes(-1, -2)
+
+
+def _matmul_vjp_y(g, x, y_shape):
+    if len(x.shape) == 1:
+        return g * x if len(y_shape) == 1 else x[:, None] * g[..., None, :]
+    if len(y_shape) == 1:
+        return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]
+    if len(y_shape) == 2 and len(x.shape) > 2:  # one product of tall matrices, not a sum of many small ones
+        x, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    return x.swapaxes(-1, -2) @ g
+
+
+@primitive(variadic=True)
+def einsum(operands, subscripts=""):
+    """``np.einsum`` with its subscripts spelled out: no ellipsis, and the result after an arrow."""
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+
+
+def _einsum_vjp(g, i, operands, shapes, subscripts):
+    """Exchange the result and the i-th operand; axes that only this operand has are stretched again."""
+    terms, result = subscripts.split("->")
+    labels = terms.split(",")
+    mine, shape = labels[i], shapes[i]
+    free = iter(set(string.ascii_letters) - set(subscripts))
+    factors = [(result, g)] + [(s, x) for k, (s, x) in enumerate(zip(labels, operands, strict=True)) if k != i]
+    target = ""
+    for label, n in zip(mine, shape, strict=True):
+        if label in target:  # a diagonal: its elements go back to the diagonal
+            other = next(free)
+            factors.append((label + other, np.eye(n, dtype=g.dtype)))
+            label = other
+        target += label
+    known = set("".join([s for s, _ in factors]))
+    found = einsum([x for _, x in factors], ",".join([s for s, _ in factors]) + "->" + "".join(
+        [label for label in target if label in known]))  # fmt: skip
+    sizes = iter(found.shape)
+    full = tuple([next(sizes) if label in known else 1 for label in target])
+    wide = tuple([max(n, m) for n, m in zip(full, shape, strict=True)])
+    return expand(found.reshape(full), wide) if wide != found.shape else found
+
+
+# fmt: off
+defvjp(np.matmul, x=lambda g, y, x_shape: _matmul_vjp_x(g, y, x_shape),
+                  y=lambda g, x, y_shape: _matmul_vjp_y(g, x, y_shape))
+defvjp(einsum,    operands=lambda g, i, operands, operands_shapes, subscripts:
+                    _einsum_vjp(g, i, operands, operands_shapes, subscripts))
+# fmt: on
