@@ -14,7 +14,7 @@ import numpy as np
 from . import errors
 from .graph import Node, differentiable_ancestors, leaf
 from .guards import fingerprint
-from .modes import current, enable_grad
+from .modes import current
 from .primitives import OUT, Primitive
 
 ndarray = np.ndarray
@@ -188,7 +188,7 @@ def coerce(value: Any) -> Any:
 
 def backward(root: Node, seed: Any, retain_graph: bool) -> None:
     """Add the gradient of ``root`` to every leaf below it, and to every node that keeps its gradient."""
-    nodes = differentiable_ancestors(root)
+    nodes = differentiable_ancestors([root])
     verify(nodes)
 
     def deliver(node: Node, cotangent: Any) -> None:
@@ -198,22 +198,24 @@ def backward(root: Node, seed: Any, retain_graph: bool) -> None:
     walk(nodes, {root: seed}, takers, deliver, free=not retain_graph)
 
 
-def gradient(root: Node, wrt: Sequence[Node], seed: Any, cls: type[Recorded] | None = None) -> dict[Node, Any]:
-    """The gradients of ``root`` for those of the nodes ``wrt`` that it depends on; the graph stays as it is.
+def gradient(
+    seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None
+) -> dict[Node, Any]:
+    """The cotangents of those of the nodes ``wrt`` that the nodes in ``seeds`` depend on; the graph stays as it is.
 
     With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
     """
     wanted = set(wrt)
     relevant = set(wanted)
     nodes = []
-    for node in reversed(differentiable_ancestors(root, oldest=min(node.order for node in wrt))):
+    for node in reversed(differentiable_ancestors(seeds, oldest=min(node.order for node in wrt))):
         if node in wanted or (node.plan and not relevant.isdisjoint([node.inputs[k] for k, _, _ in node.plan.rules])):
             relevant.add(node)
             nodes.append(node)
     nodes.reverse()
     verify(nodes)
     found: dict[Node, Any] = {}
-    walk(nodes, {root: seed}, wanted, found.__setitem__, relevant, cls)
+    walk(nodes, dict(seeds), wanted, found.__setitem__, relevant, cls)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -117,13 +117,13 @@ def ancestors(*roots: Node) -> list[Node]:
     return newest_first(seen)
 
 
-def differentiable_ancestors(root: Node, oldest: int = -1) -> list[Node]:
-    """The nodes that a cotangent of ``root`` can reach and that are not older than ``oldest``.
+def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
+    """The nodes that cotangents of ``roots`` can reach and that are not older than ``oldest``.
 
     Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
     """
-    seen = {root}
-    stack = [root]
+    seen = set(roots)
+    stack = list(seen)
     push, mark = stack.append, seen.add
     while stack:
         node = stack.pop()

@@ -15,7 +15,7 @@ class Mode(NamedTuple):
     scope: str = ""
 
 
-_mode: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())
+_mode: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())  # noqa: B039 - a tuple cannot change
 current = _mode.get
 
 

@@ -31,8 +31,6 @@ Pull = Callable[[Any, Any, tuple[Any, ...]], Any]
 OUT = -1  # stands for the primitive's own result among the positions of its arguments
 
 
-
-
 class Rule:
     """The derivative of a primitive with respect to one argument.
 

@@ -1,21 +1,22 @@
 """Tensor: an array that remembers how it was computed."""
 
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Self, cast, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 
 from . import autodiff, errors, numpy_api
-from .autodiff import Recorded, record, record_binary, record_unary
+from .arraylike import Array, ArrayLike, Axis
+from .autodiff import record, record_binary, record_unary
 from .graph import NO_RULES, Node, leaf
+from .modes import enable_grad
 from .primitives import PRIMITIVES
 from .vjps import indexing, shapes
-
-Axis = int | tuple[int, ...] | None
-Array = np.ndarray[Any, Any]
 
 _ADD = PRIMITIVES[np.add]
 _SUBTRACT = PRIMITIVES[np.subtract]
@@ -35,7 +36,7 @@ _TRANSPOSE = PRIMITIVES[np.transpose]
 _GETITEM = PRIMITIVES[operator.getitem]
 
 
-class Tensor(Recorded):
+class Tensor(ArrayLike):
     """An array that records the operations it takes part in, so that gradients can be computed.
 
     ``data`` is anything that ``np.asarray`` takes; an array is shared, not copied.  Only floating-point tensors
@@ -173,40 +174,6 @@ class Tensor(Recorded):
         """Whether the tensor was made by the user, not computed by a recorded operation."""
         return self._node is None or self._node.op is None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size along each axis."""
-        return cast("tuple[int, ...]", self._data.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """NumPy's type of the elements."""
-        return cast("np.dtype[Any]", self._data.dtype)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self._data.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(self._data.size)
-
-    def numpy(self) -> Array:
-        """A copy of the values, which may be changed at will."""
-        return np.array(self._data)
-
-    def item(self) -> float:
-        """The only element, as a Python number; raises ``ValueError`` if there are more."""
-        if self._data.size != 1:
-            raise ValueError(f"item() wants one element, and {errors.describe(self, 'this tensor')} has {self.size}")
-        return cast(float, self._data.item())
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
-        return self._data.tolist()
-
     def __repr__(self) -> str:
         text = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         facts = [text]
@@ -223,39 +190,14 @@ class Tensor(Recorded):
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.shape == () else format(str(self), spec)
 
-    def __len__(self) -> int:
-        if self.shape == ():
-            raise TypeError("len() of a tensor without axes")
-        return self.shape[0]
-
     def __iter__(self) -> Iterator[Tensor]:
         if self.shape == ():
             raise TypeError("iteration over a tensor without axes")
         return (self[i] for i in range(self.shape[0]))
 
-    def __contains__(self, value: Any) -> bool:
-        return value in self._data
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        return operator.index(self._data.item() if self.shape == () else self._data)
-
-    def __bool__(self) -> bool:
-        if self._data.size != 1:
-            raise ValueError(
-                f"the truth value of {errors.describe(self, 'a tensor')} is ambiguous: a branch needs one number. "
-                "Use np.where(condition, x, y) to choose element by element, or .any() or .all()."
-            )
-        return bool(self._data)
-
     def __reduce__(self) -> Any:
         if not self.is_leaf:
-            raise TypeError(f"{errors.describe_node(self.node)} is part of a graph: .detach() it before a copy or pickle")
+            raise TypeError(f"{errors.describe_node(self.node)} is part of a graph: .detach() before a copy or pickle")
         return Tensor, (self._data, self.requires_grad, self.name)
 
     # ---------------------------------------------------------------------------------- backward
@@ -305,10 +247,10 @@ class Tensor(Recorded):
         seed = self._seed(gradient, "gradient")
         if create_graph:
             seed = seed if isinstance(seed, Tensor) else Tensor(seed)
-            with autodiff.enable_grad():
-                found = autodiff.gradient(root, nodes, seed, type(self))
+            with enable_grad():
+                found = autodiff.gradient({root: seed}, nodes, type(self))
         else:
-            found = autodiff.gradient(root, nodes, seed)
+            found = autodiff.gradient({root: seed}, nodes)
         grads = []
         for node in nodes:
             grad = found.get(node)
@@ -370,7 +312,7 @@ class Tensor(Recorded):
         return self
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
-        """Call ``hook(cotangent)`` when backward has this tensor's cotangent; what it returns, if anything, replaces it.
+        """Call ``hook(cotangent)`` when backward has this tensor's cotangent; what it returns, unless None, replaces it.
 
         Returns a function that removes the hook.
 
@@ -435,12 +377,6 @@ class Tensor(Recorded):
     def __rmod__(self, other: Any) -> Tensor:
         return record_binary(_REMAINDER, other, self, Tensor)
 
-    def __floordiv__(self, other: Any) -> Tensor:
-        return np.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return np.floor_divide(other, self)
-
     def __neg__(self) -> Tensor:
         return record_unary(_NEGATIVE, self, Tensor)
 
@@ -450,26 +386,6 @@ class Tensor(Recorded):
     def __abs__(self) -> Tensor:
         return record_unary(_ABSOLUTE, self, Tensor)
 
-    def __eq__(self, other: Any) -> Any:
-        return self._data == _data(other)
-
-    def __ne__(self, other: Any) -> Any:
-        return self._data != _data(other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._data < _data(other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._data <= _data(other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._data > _data(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._data >= _data(other)
-
-    __hash__ = object.__hash__
-
     # --------------------------------------------------------------------------- indexing, shapes
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -477,8 +393,8 @@ class Tensor(Recorded):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            f"{errors.describe(self, 'a tensor')} cannot be assigned into: its graph would no longer say how its values "
-            "came about. Make a new one: `t = t.at[index].set(value)`, or `.add(value)`; "
+            f"{errors.describe(self, 'a tensor')} cannot be assigned into: its graph would no longer say how its "
+            "values came about. Make a new one: `t = t.at[index].set(value)`, or `.add(value)`; "
             "outside of any graph, write to `t.data[index]`."
         )
 
@@ -512,19 +428,11 @@ class Tensor(Recorded):
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return record(_TRANSPOSE, (self, order), Tensor)
 
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """The tensor with two axes exchanged."""
-        return np.swapaxes(self, axis1, axis2)
-
     def ravel(self) -> Tensor:
         """All elements along one axis."""
         return self.reshape(-1)
 
     flatten = ravel
-
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        """The tensor without its axes of size one."""
-        return np.squeeze(self, axis)
 
     def astype(self, dtype: Any) -> Tensor:
         """The tensor in another dtype; gradients return in this tensor's own."""
@@ -543,66 +451,6 @@ class Tensor(Recorded):
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The mean over all elements, or along axes."""
         return record(_MEAN, (self, axis, keepdims), Tensor)
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The product of all elements, or along axes."""
-        return np.prod(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The largest element; elements that tie share the gradient evenly."""
-        return np.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """The smallest element; elements that tie share the gradient evenly."""
-        return np.min(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        """The variance, divided by the count less ``ddof``."""
-        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        """The standard deviation, divided by the count less ``ddof``."""
-        return np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        """The running sum."""
-        return np.cumsum(self, axis)
-
-    def cumprod(self, axis: int | None = None) -> Tensor:
-        """The running product."""
-        return np.cumprod(self, axis)
-
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        """The tensor with its elements limited to an interval."""
-        return np.clip(self, min, max)
-
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        """Elements, or slices along an axis, by their indices."""
-        return np.take(self, indices, axis)
-
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        """Each element, or slice along an axis, several times in a row."""
-        return np.repeat(self, repeats, axis)
-
-    def dot(self, other: Any) -> Tensor:
-        """NumPy's dot product."""
-        return np.dot(self, other)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The index of the largest element, as plain integers."""
-        return np.argmax(self._data, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The index of the smallest element, as plain integers."""
-        return np.argmin(self._data, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        """Whether any element is not zero, as plain booleans."""
-        return np.any(self._data, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        """Whether all elements are not zero, as plain booleans."""
-        return np.all(self._data, axis=axis, keepdims=keepdims)
 
     # ------------------------------------------------------------------------- NumPy's protocols
 
@@ -629,7 +477,3 @@ class Tensor(Recorded):
                 "functions on the tensor itself for everything else"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
-
-
-def _data(value: Any) -> Any:
-    return value._data if isinstance(value, Recorded) else value
