@@ -110,7 +110,7 @@ def _finish(
     cls: type[R],
     values: Sequence[Any],
     data: Sequence[Any],
-    nodes: Sequence[Node | None],
+    nodes: Sequence[Any],
     params: tuple[Any, ...],
     out: Any,
     mask: int,
@@ -198,9 +198,7 @@ def backward(root: Node, seed: Any, retain_graph: bool) -> None:
     walk(nodes, {root: seed}, takers, deliver, free=not retain_graph)
 
 
-def gradient(
-    seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None
-) -> dict[Node, Any]:
+def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None) -> dict[Node, Any]:
     """The cotangents of those of the nodes ``wrt`` that the nodes in ``seeds`` depend on; the graph stays as it is.
 
     With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
@@ -248,7 +246,7 @@ def walk(
             deliver(node, g if node in owned or cls is not None else _own(g))
         saved = node.saved if cls is None else _attach_saved(node, cls)
         inputs = node.inputs
-        for position, pull, name in node.plan.rules:
+        for position, pull, name in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
             parent = inputs[position]
             if relevant is not None and parent not in relevant:
                 continue

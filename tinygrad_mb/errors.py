@@ -84,9 +84,7 @@ def _shape_hint(op: Primitive, values: Sequence[Any]) -> str:
         if not a or not b:
             return "matmul wants arrays, not scalars: use * to scale."
         inner = b[-2] if len(b) > 1 else b[-1]
-        message = (
-            f"expected {first}.shape[-1] == {second}.shape[{-2 if len(b) > 1 else -1}], got {a[-1]} and {inner}."
-        )
+        message = f"expected {first}.shape[-1] == {second}.shape[{-2 if len(b) > 1 else -1}], got {a[-1]} and {inner}."
         if len(b) > 1 and a[-1] == b[-1]:
             message += f" Did you mean `{first} @ {second}.T`?"
         elif len(a) > 1 and a[-2] == inner:

@@ -92,7 +92,7 @@ class Node:
         return f"<Node {self.label} {self.shape} {self.dtype}>"
 
 
-NO_RULES = Plan((), (), None)
+NO_RULES = Plan((), (), lambda values, out: ())
 
 
 def leaf(shape: tuple[int, ...], dtype: Any, needs_grad: bool) -> Node:
@@ -130,7 +130,7 @@ def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[No
         if node.saved is None:
             raise errors.graph_freed(node)
         inputs = node.inputs
-        for position, _, _ in node.plan.rules:
+        for position, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
             parent = inputs[position]
             if parent not in seen:
                 mark(parent)

@@ -26,7 +26,7 @@ from .errors import NotDifferentiableError
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-Pull = Callable[[Any, Any, tuple[Any, ...]], Any]
+Pull = Callable[[Any, Any, Any], Any]
 
 OUT = -1  # stands for the primitive's own result among the positions of its arguments
 
@@ -70,7 +70,7 @@ class Rule:
 
     def pull(self, saves: tuple[int, ...], i: int) -> Pull:
         """The rule as a function of (cotangent, node, saved arrays), ``saves`` telling what is saved where."""
-        code = {
+        code: dict[str, Callable[[int], str]] = {
             "saved": lambda at: f"s[{saves.index(at)}]",
             "param": lambda at: f"n.params[{at}]",
             "shape": lambda at: f"n.inputs[{at}].shape",

@@ -4,6 +4,8 @@ Where a function has no derivative, one convention holds throughout: arguments t
 evenly (``maximum``), and a kink counts as flat (``abs`` at 0).
 """
 
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
 import math
 import operator
 
@@ -12,11 +14,12 @@ import numpy as np
 from ..primitives import PRIMITIVES, defvjp
 
 
-def _half_if_equal(g, x, y):  # type: ignore[no-untyped-def]
+def _half_if_equal(g, x, y):
     """The part of ``g`` for ``x`` where x wins against y: all of it, none, or half where they tie."""
     return np.where(x == y, 0.5 * g, g * (x > y))
 
 
+# fmt: off
 # arithmetic
 defvjp(np.add,        x=lambda g: g,                      y=lambda g: g)
 defvjp(np.subtract,   x=lambda g: g,                      y=lambda g: -g)
@@ -87,3 +90,4 @@ for ufunc, fast in (
     (np.negative, operator.neg), (np.power, operator.pow), (np.remainder, operator.mod),
 ):
     PRIMITIVES[ufunc].fn = fast
+# fmt: on

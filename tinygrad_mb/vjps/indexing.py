@@ -1,6 +1,6 @@
 """Derivatives of indexing, scattering and choosing."""
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,no-any-return"
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def freeze(index: Any) -> Any:
-    """An index that later changes of the caller's arrays cannot reach; raises ``IndexError`` for floating-point ones."""
+    """An index that later changes of the caller's arrays cannot reach; ``IndexError`` for floating-point ones."""
     if isinstance(index, tuple):
         return tuple([freeze(part) for part in index])
     if isinstance(index, Recorded):
@@ -87,7 +87,6 @@ declare(operator.getitem, "x, index", lambda x, index: x[index], name="index")
 def where(condition, x, y):
     """``x`` where the condition holds, ``y`` elsewhere."""
     return np.where(condition, x, y)
-
 
 
 # fmt: off

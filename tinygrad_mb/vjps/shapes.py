@@ -60,7 +60,7 @@ defvjp(np.flip,         m=lambda g, axis: np.flip(g, axis))
 defvjp(np.roll,         a=lambda g, shift, axis: np.roll(g, _back(shift), axis))
 defvjp(astype,          x=lambda g: g)
 defvjp(pad,             a=lambda g, a_shape, widths:
-                          g[tuple([slice(before, before + n) for (before, _), n in zip(widths, a_shape)])])
+                          g[tuple([slice(before, before + n) for (before, _), n in zip(widths, a_shape, strict=True)])])
 defvjp(np.concatenate,  arrays=lambda g, i, arrays_shapes, axis: _part(g, arrays_shapes, i, axis))
 defvjp(np.stack,        arrays=lambda g, i, axis: g[along(axis % g.ndim, i)])
 # fmt: on
