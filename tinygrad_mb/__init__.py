@@ -1,8 +1,26 @@
 """tinygrad_mb: reverse-mode automatic differentiation of mini-batches on NumPy."""
 
+from . import errors
 from .custom import primitive
 from .modes import detect_anomaly, enable_grad, no_grad, scope
 from .primitives import defvjp
-from .tensor import Tensor
+from .tensor import Tensor, stop_gradient
+from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
-__all__ = ["Tensor", "defvjp", "detect_anomaly", "enable_grad", "no_grad", "primitive", "scope"]
+__all__ = [
+    "Tensor",
+    "defvjp",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "primitive",
+    "scope",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]

@@ -477,3 +477,13 @@ class Tensor(ArrayLike):
                 "functions on the tensor itself for everything else"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
+
+
+def stop_gradient(x: Any) -> Any:
+    """``x`` as a constant: a tensor's ``.detach()``; anything else as it is.
+
+    >>> import tinygrad_mb as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    array(3.)
+    """
+    return x.detach() if isinstance(x, Tensor) else x
