@@ -24,3 +24,5 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
+
+__version__ = "0.1.0"

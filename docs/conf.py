@@ -1,0 +1,19 @@
+"""How Sphinx builds the site: ``python -m sphinx -W docs docs/_build/html``."""
+
+import tinygrad_mb
+
+project = "tinygrad_mb"
+author = copyright = "The tinygrad_mb developers"
+release = tinygrad_mb.__version__
+html_theme = "furo"
+html_title = f"tinygrad_mb {release}"
+exclude_patterns = ["_build"]
+nitpicky = False
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
