@@ -2,6 +2,7 @@
 
 from . import errors
 from .custom import primitive
+from .drawing import draw
 from .modes import detect_anomaly, enable_grad, no_grad, scope
 from .primitives import defvjp
 from .tensor import Tensor, stop_gradient
@@ -11,6 +12,7 @@ __all__ = [
     "Tensor",
     "defvjp",
     "detect_anomaly",
+    "draw",
     "enable_grad",
     "grad",
     "hessian",
