@@ -1,15 +1,17 @@
-"""Pictures of the recorded graph: graph -> view (what to show) -> DOT (how it looks) -> SVG, PNG, PDF."""
+"""Pictures of the recorded graph: graph -> view (what to show) -> DOT (how it looks) -> SVG, PNG, PDF.
+
+The modules that do it are imported by the first drawing, so that programs that draw nothing start no later.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..autodiff import Recorded
-from . import dot, render
-from .view import view
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from graphviz import Digraph
 
 
@@ -30,9 +32,13 @@ class Drawing:
         The layout may take ``time_limit`` seconds.  Raises ``ValueError`` for any other suffix, ``RenderError`` if
         there is no layout program (``.dot`` needs none) or it fails, and ``OSError`` if the file cannot be written.
         """
-        return render.save(self.source, Path(path), time_limit)
+        from . import render
+
+        return render.save(self.source, path, time_limit)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
+        from . import render
+
         try:
             return {"image/svg+xml": render.run(self.source, "svg", 20.0).decode()}
         except Exception as error:  # a notebook's cell must show something, whatever the reason
@@ -53,6 +59,9 @@ def draw(*outputs: Any) -> Drawing:
     >>> "no backward yet" in picture.source
     True
     """
+    from .dot import digraph
+    from .view import view
+
     if not outputs:
         raise TypeError("draw() wants the tensors whose graph to draw: tg.draw(loss)")
     for output in outputs:
@@ -60,4 +69,4 @@ def draw(*outputs: Any) -> Drawing:
             raise TypeError(
                 f"draw() wants Tensors, and got {type(output).__name__}: an array does not know how it was computed"
             )
-    return Drawing(dot.digraph(view(*[output.node for output in outputs])))
+    return Drawing(digraph(view(*[output.node for output in outputs])))

@@ -22,8 +22,9 @@ class RenderError(RuntimeError):
     """No layout program is installed, or it failed, or it took too long."""
 
 
-def save(source: str, path: Path, time_limit: float) -> Path:
+def save(source: str, path: str | Path, time_limit: float) -> Path:
     """Write the picture of ``source`` to ``path`` in the format of its suffix."""
+    path = Path(path)
     suffix = path.suffix.lower()[1:]
     if suffix == "dot":
         path.write_text(source, encoding="utf-8")
