@@ -27,10 +27,10 @@ def fingerprint(array: np.ndarray[Any, Any]) -> Any:
         array = array.T if array.flags.f_contiguous else np.ascontiguousarray(array)
     flat = array.reshape(-1)
     total = np.add.reduce(flat.view(bits), dtype=bits)
-    rows = flat.size // _BLOCK
+    rest = flat.size % _BLOCK
     with np.errstate(all="ignore"):
-        products = flat[: rows * _BLOCK].reshape(rows, _BLOCK).dot(_random_vector(array.dtype))
-    return total, products.tobytes()
+        products = flat[: flat.size - rest].reshape(-1, _BLOCK).dot(_random_vector(array.dtype))
+    return total, products.tobytes(), flat[flat.size - rest :].tobytes()
 
 
 def _random_vector(dtype: Any) -> Any:
