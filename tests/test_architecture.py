@@ -85,8 +85,8 @@ def test_no_file_is_longer_than_500_lines(file):
 
 def test_other_libraries_come_from_the_dependencies_or_an_extra():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
-    known = {re.split(r"[^\w-]", requirement)[0] for requirement in declared}
+    declared = [project["dependencies"], *project["optional-dependencies"].values()]
+    known = {re.split(r"[^\w-]", requirement)[0] for group in declared for requirement in group}
     used = {name[0] for file in FILES for name in imports(file)} - sys.stdlib_module_names - {"tinygrad_mb"}
     assert {DISTRIBUTIONS.get(name, name) for name in used} <= known
 
