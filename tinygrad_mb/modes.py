@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
-from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, Self
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Self, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Mode(NamedTuple):
-    """What the engine looks at, once, for every recorded operation."""
+    """What the engine looks at, once, for every recorded operation; then who set it, and what held before."""
 
     grad: bool = True
     anomaly: bool = False
     scope: str = ""
+    setter: Any = None
+    outer: Any = None
 
 
 _mode: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())  # noqa: B039 - a tuple cannot change
 current = _mode.get
 
 
-class _ModeSwitch(ContextDecorator):
-    """Replaces some fields of the mode inside a ``with`` block or a decorated function."""
+class _ModeSwitch:
+    """Replaces some fields of the mode inside a ``with`` block or a decorated function.
+
+    It keeps no state of its own, so that one switch can serve several threads and calls at once.
+    """
 
     def __init__(self, **fields: Any) -> None:
         self._fields = fields
-        self._tokens: list[Token[Mode]] = []
+
+    def _change(self, outer: Mode) -> dict[str, Any]:
+        return self._fields
 
     def __enter__(self) -> Self:
-        self._tokens.append(_mode.set(current()._replace(**self._fields)))
+        outer = current()
+        _mode.set(outer._replace(**self._change(outer), setter=self, outer=outer))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _mode.reset(self._tokens.pop())
+        mode = current()
+        if mode.setter is not self:
+            raise RuntimeError(
+                f"a {type(self).__name__} block was left before a block that was entered after it, or in another "
+                "task or thread: was one of them inside a generator? Leave such blocks before each yield."
+            )
+        _mode.set(mode.outer)
 
-    def _recreate_cm(self) -> Self:
-        # A decorated function may run in several threads at once: each call gets its own switch.
-        fresh = type(self).__new__(type(self))
-        _ModeSwitch.__init__(fresh, **self._fields)
-        return fresh
+    def __call__(self, fn: Function) -> Function:
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise TypeError(
+                f"{type(self).__name__} cannot decorate {fn.__qualname__}, a generator: its body runs after the call "
+                "has returned. Write a `with` block inside it, and leave the block before each yield."
+            )
+        if inspect.iscoroutinefunction(fn):
+
+            @functools.wraps(fn)
+            async def run_async(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await fn(*args, **kwargs)
+
+            return cast("Function", run_async)
+
+        @functools.wraps(fn)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return fn(*args, **kwargs)
+
+        return cast("Function", run)
 
 
 class no_grad(_ModeSwitch):
@@ -106,10 +140,5 @@ class scope(_ModeSwitch):
         self._name = name
         super().__init__()
 
-    def __enter__(self) -> Self:
-        outer = current().scope
-        self._fields = {"scope": f"{outer}/{self._name}" if outer else self._name}
-        return super().__enter__()
-
-    def _recreate_cm(self) -> Self:
-        return type(self)(self._name)
+    def _change(self, outer: Mode) -> dict[str, Any]:
+        return {"scope": f"{outer.scope}/{self._name}" if outer.scope else self._name}
