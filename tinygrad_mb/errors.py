@@ -65,7 +65,8 @@ def operands(op: Primitive, values: Sequence[Any]) -> str:
 def call_failed(op: Primitive, values: Sequence[Any], error: Exception) -> Exception:
     """NumPy's own exception, enriched: the same type, so that ``except ValueError`` still works."""
     hint = _shape_hint(op, values)
-    text = f"{op.name}: {error}\n  operands: {operands(op, values)}" + (f"\n  {hint}" if hint else "")
+    message = str(error).strip().removeprefix(f"{op.name}: ")
+    text = f"{op.name}: {message}\n  operands: {operands(op, values)}" + (f"\n  {hint}" if hint else "")
     if isinstance(error, ValueError):
         return ShapeError(text)
     try:
@@ -110,6 +111,8 @@ def graph_freed(node: Node) -> GraphFreedError:
 def array_changed(node: Node, name: str, array: Any) -> ChangedArrayError:
     """A guarded array's fingerprint no longer matches."""
     op = node.op.name if node.op else "leaf"
+    if node.op and not node.op.variadic:
+        name = getattr(node.inputs[node.op.names.index(name)], "name", None) or name
     return ChangedArrayError(
         f"{op}: its operand {describe(array, name)} was changed after the operation had used it, so its gradient "
         f"would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "

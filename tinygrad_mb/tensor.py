@@ -70,10 +70,10 @@ class Tensor(ArrayLike):
             array = array.astype(dtype)
         self._data = array
         self._node = None
-        if requires_grad:
-            self.requires_grad = True
         if name is not None:
             self.name = name
+        if requires_grad:
+            self.requires_grad = True
 
     # ------------------------------------------------------------------------------- what it is
 
@@ -389,7 +389,7 @@ class Tensor(ArrayLike):
     # --------------------------------------------------------------------------- indexing, shapes
 
     def __getitem__(self, index: Any) -> Tensor:
-        return record(_GETITEM, (self, indexing.freeze(index)), Tensor)
+        return record_unary(_GETITEM, self, Tensor, (indexing.freeze(index),))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -412,7 +412,7 @@ class Tensor(ArrayLike):
     @property
     def T(self) -> Tensor:
         """The tensor with its axes in reverse order."""
-        return record(_TRANSPOSE, (self, None), Tensor)
+        return record_unary(_TRANSPOSE, self, Tensor, (None,))
 
     @property
     def mT(self) -> Tensor:
@@ -421,12 +421,12 @@ class Tensor(ArrayLike):
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one size may be -1."""
-        return record(_RESHAPE, (self, shape[0] if len(shape) == 1 else shape), Tensor)
+        return record_unary(_RESHAPE, self, Tensor, (shape[0] if len(shape) == 1 else shape,))
 
     def transpose(self, *axes: Any) -> Tensor:
         """The tensor with its axes in the given order."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return record(_TRANSPOSE, (self, order), Tensor)
+        return record_unary(_TRANSPOSE, self, Tensor, (order,))
 
     def ravel(self) -> Tensor:
         """All elements along one axis."""
@@ -446,11 +446,11 @@ class Tensor(ArrayLike):
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The sum over all elements, or along axes."""
-        return record(_SUM, (self, axis, keepdims), Tensor)
+        return record_unary(_SUM, self, Tensor, (axis, keepdims,))
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The mean over all elements, or along axes."""
-        return record(_MEAN, (self, axis, keepdims), Tensor)
+        return record_unary(_MEAN, self, Tensor, (axis, keepdims,))
 
     # ------------------------------------------------------------------------- NumPy's protocols
 
