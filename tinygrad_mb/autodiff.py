@@ -6,7 +6,7 @@ this module does not depend on it: the class of a result is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,27 +56,17 @@ def record(op: Primitive, values: Sequence[Any], cls: type[R]) -> R:
             array, node = value if type(value) in _PLAIN else coerce(value), None
         data.append(array)
         nodes.append(node)
-    params = tuple(values[op.arrays :])
-    try:
-        out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
-    except Exception as error:
-        raise errors.call_failed(op, values, error) from error
-    return _finish(op, cls, arrays, data, nodes, params, out, mask)
+    return _finish(op, cls, arrays, data, tuple(nodes), tuple(values[op.arrays :]), mask)
 
 
-def record_unary(op: Primitive, x: Recorded, cls: type[R]) -> R:
-    """``record`` for one array and no other argument, without its loops."""
+def record_unary(op: Primitive, x: Recorded, cls: type[R], params: tuple[Any, ...] = ()) -> R:
+    """``record`` for one array, a tensor, and ``params`` for the other arguments, without its loops."""
     a, node = x._data, x._node
-    mask = 0
-    if node is not None and node.plan is not None:
-        mask = 1
-        if node.op is None and node.shape == () and type(a) is ndarray:
-            a = a[()]
-    try:
-        out = op.fn(a)
-    except Exception as error:
-        raise errors.call_failed(op, (x,), error) from error
-    return _finish(op, cls, (x,), (a,), (node,), (), out, mask)
+    if node is None or node.plan is None:
+        return _finish(op, cls, (x,), (a,), (node,), params, 0)
+    if node.op is None and node.shape == () and type(a) is ndarray:
+        a = a[()]
+    return _finish(op, cls, (x,), (a,), (node,), params, 1)
 
 
 def record_binary(op: Primitive, x: Any, y: Any, cls: type[R]) -> R:
@@ -98,11 +88,7 @@ def record_binary(op: Primitive, x: Any, y: Any, cls: type[R]) -> R:
                 b = b[()]
     else:
         b, y_node = y if type(y) in _PLAIN else coerce(y), None
-    try:
-        out = op.fn(a, b)
-    except Exception as error:
-        raise errors.call_failed(op, (x, y), error) from error
-    return _finish(op, cls, (x, y), (a, b), (x_node, y_node), (), out, mask)
+    return _finish(op, cls, (x, y), (a, b), (x_node, y_node), (), mask)
 
 
 def _finish(
@@ -112,41 +98,46 @@ def _finish(
     data: Sequence[Any],
     nodes: Sequence[Any],
     params: tuple[Any, ...],
-    out: Any,
     mask: int,
 ) -> R:
-    """Make the result, and its node if an operand in ``mask`` needs a gradient."""
+    """Compute the result, and make its node if an operand in ``mask`` needs a gradient."""
+    try:
+        out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
+    except Exception as error:
+        raise errors.call_failed(op, values, error) from error
     result = _new(cls)
     result._data = out
-    mode = current()
-    if mode.anomaly:
+    grad, anomaly, scope = current()
+    if anomaly:
         _check_forward(op, values, out)
-    plan = (op.plans.get(mask) or op.plan(mask)) if mask and mode.grad else None
-    if plan is None or not plan.rules:
-        result._node = None
-        if mask and type(out) is ndarray and out.base is not None:
-            out.setflags(write=False)  # a view of a recorded value is not a way to change it
-        return result
+    if not mask or not grad:
+        return _unrecorded(result, out, mask)
+    rules, saves, save, guarded = plan = op.plans.get(mask) or op.plan(mask)
+    if not rules:
+        return _unrecorded(result, out, mask)
     dtype = out.dtype
     if dtype.kind != "f":
         raise errors.not_real(op, values, dtype)
     if None in nodes:
-        nodes = [_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)]
+        nodes = tuple([_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)])
     guards = None
-    for position in plan.saves:
-        if position != OUT:
-            for k in range(len(data)) if op.variadic else (position,):
-                array = data[k]
-                # An intermediate result is the engine's own: only leaves, raw operands and views can change.
-                if type(array) is ndarray and (nodes[k].op is None or array.base is not None):
-                    if guards is None:
-                        guards = []
-                    guards.append((array, fingerprint(array), op.names[position]))
-    result._node = Node(
-        op, tuple(nodes), params, plan, plan.save(data, out), guards, out.shape, dtype, mode.scope
-    )  # fmt: skip
-    if mode.anomaly:
+    for position in range(len(data)) if op.variadic and guarded else guarded:
+        array = data[position]
+        # An intermediate result is the engine's own: only leaves, raw operands and views can change.
+        if type(array) is ndarray and (nodes[position].op is None or array.base is not None):
+            if guards is None:
+                guards = []
+            guards.append((array, fingerprint(array), op.names[0 if op.variadic else position]))
+    result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, scope)
+    if anomaly:
         result._node.note().where = errors.user_line()
+    return result
+
+
+def _unrecorded(result: R, out: Any, mask: int) -> R:
+    result._node = None
+    if mask and type(out) is ndarray and out.base is not None:
+        out.setflags(write=False)  # a view of a recorded value is not a way to change it
     return result
 
 
@@ -190,12 +181,7 @@ def backward(root: Node, seed: Any, retain_graph: bool) -> None:
     """Add the gradient of ``root`` to every leaf below it, and to every node that keeps its gradient."""
     nodes = differentiable_ancestors([root])
     verify(nodes)
-
-    def deliver(node: Node, cotangent: Any) -> None:
-        node.grad = cotangent if node.grad is None else _own(node.grad + cotangent)
-
-    takers = {node for node in nodes if node.op is None or (node.extras is not None and node.extras.keeps_grad)}
-    walk(nodes, {root: seed}, takers, deliver, free=not retain_graph)
+    walk(nodes, {root: seed}, free=not retain_graph)
 
 
 def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None) -> dict[Node, Any]:
@@ -203,8 +189,8 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
 
     With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
     """
-    wanted = set(wrt)
-    relevant = set(wanted)
+    wanted = dict.fromkeys(wrt)
+    relevant = set(wrt)
     nodes = []
     for node in reversed(differentiable_ancestors(seeds, oldest=min(node.order for node in wrt))):
         if node in wanted or (node.plan and not relevant.isdisjoint([node.inputs[k] for k, _, _ in node.plan.rules])):
@@ -212,16 +198,14 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
             nodes.append(node)
     nodes.reverse()
     verify(nodes)
-    found: dict[Node, Any] = {}
-    walk(nodes, dict(seeds), wanted, found.__setitem__, relevant, cls)
-    return found
+    walk(nodes, dict(seeds), wanted, relevant, cls)
+    return {node: g for node, g in wanted.items() if g is not None}
 
 
 def walk(
     nodes: Iterable[Node],
     cotangents: dict[Node, Any],
-    takers: set[Node],
-    deliver: Callable[[Node, Any], None],
+    wanted: dict[Node, Any] | None = None,
     relevant: set[Node] | None = None,
     cls: type[Recorded] | None = None,
     free: bool = False,
@@ -230,20 +214,32 @@ def walk(
 
     The driver, not the rule, sums a cotangent down to its argument's shape, restores its dtype, and adds up the
     contributions of several uses: the first sum makes a buffer of the driver's own, further ones go into it.
-    What is delivered to ``takers`` is theirs alone.  ``cls`` is given where the walk itself is to be recorded:
-    what the rules saved then takes its place in the graph again.
+    Complete cotangents are entered into ``wanted``, or, if that is None, added to the ``grad`` of leaves and of
+    nodes that keep it; what is handed out so is nobody else's.  ``cls`` is given where the walk itself is to be
+    recorded: what the rules saved then takes its place in the graph again.
     """
     owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
     anomaly = current().anomaly
+    pop, get = cotangents.pop, cotangents.get
     for node in nodes:
-        g = cotangents.pop(node, None)
+        g = pop(node, None)
         if g is None:
             continue
-        if node.extras is not None and node.extras.hooks:
+        extras = node.extras
+        if extras is not None and extras.hooks:
             g = _run_hooks(node, g)
             owned.discard(node)
-        if node in takers:
-            deliver(node, g if node in owned or cls is not None else _own(g))
+        op = node.op
+        if wanted is not None:
+            if node in wanted:
+                wanted[node] = g if node in owned or cls is not None else _own(g)
+        elif op is None or (extras is not None and extras.keeps_grad):
+            if node.grad is not None:
+                node.grad = _own(node.grad + g)
+            else:
+                node.grad = g if node in owned else _own(g)
+        if op is None:
+            continue
         saved = node.saved if cls is None else _attach_saved(node, cls)
         inputs = node.inputs
         for position, pull, name in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
@@ -260,10 +256,10 @@ def walk(
                 raise errors.wrong_cotangent(node, name, c, parent.shape) from None
             if anomaly:
                 _check_backward(node, name, c)
-            before = cotangents.get(parent)
+            before = get(parent)
             if before is None:
                 cotangents[parent] = c
-                if c is not g and type(c) is ndarray and c.base is None and parent in takers:
+                if parent.op is None and c is not g and type(c) is ndarray and c.base is None:
                     owned.add(parent)
             elif parent in owned:
                 before += c
@@ -271,7 +267,7 @@ def walk(
                 cotangents[parent] = c = before + c
                 if type(c) is ndarray:
                     owned.add(parent)
-        if free and node.op is not None:
+        if free:
             node.saved = node.guards = None
 
 

@@ -92,7 +92,7 @@ class Node:
         return f"<Node {self.label} {self.shape} {self.dtype}>"
 
 
-NO_RULES = Plan((), (), lambda values, out: ())
+NO_RULES = Plan((), (), lambda values, out: (), ())
 
 
 def leaf(shape: tuple[int, ...], dtype: Any, needs_grad: bool) -> Node:
@@ -100,40 +100,39 @@ def leaf(shape: tuple[int, ...], dtype: Any, needs_grad: bool) -> Node:
     return Node(None, (), (), NO_RULES if needs_grad else None, (), None, shape, dtype, "")
 
 
-def newest_first(nodes: set[Node]) -> list[Node]:
-    """Sort nodes so that every result comes before its inputs: creation order, reversed."""
-    return sorted(nodes, key=attrgetter("order"), reverse=True)
+_order = attrgetter("order")
 
 
 def ancestors(*roots: Node) -> list[Node]:
     """All nodes that ``roots`` were computed from, themselves included, newest first."""
     seen = set(roots)
-    stack = list(roots)
-    while stack:
-        for parent in stack.pop().inputs:
+    nodes = list(seen)
+    for node in nodes:  # grows on the way
+        for parent in node.inputs:
             if isinstance(parent, Node) and parent not in seen:
                 seen.add(parent)
-                stack.append(parent)
-    return newest_first(seen)
+                nodes.append(parent)
+    nodes.sort(key=_order, reverse=True)
+    return nodes
 
 
 def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
-    """The nodes that cotangents of ``roots`` can reach and that are not older than ``oldest``.
+    """The nodes that cotangents of ``roots`` can reach, newest first; those older than ``oldest`` are not passed.
 
     Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
     """
     seen = set(roots)
-    stack = list(seen)
-    push, mark = stack.append, seen.add
-    while stack:
-        node = stack.pop()
+    nodes = list(seen)
+    mark, append = seen.add, nodes.append
+    for node in nodes:  # grows on the way
         if node.saved is None:
             raise errors.graph_freed(node)
-        inputs = node.inputs
-        for position, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
-            parent = inputs[position]
-            if parent not in seen:
-                mark(parent)
-                if parent.order >= oldest:
-                    push(parent)
-    return newest_first(seen)
+        if node.order >= oldest:
+            inputs = node.inputs
+            for position, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
+                parent = inputs[position]
+                if parent not in seen:
+                    mark(parent)
+                    append(parent)
+    nodes.sort(key=_order, reverse=True)
+    return nodes

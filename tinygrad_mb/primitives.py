@@ -92,6 +92,7 @@ class Plan(NamedTuple):
     rules: tuple[tuple[int, Pull, str], ...]
     saves: tuple[int, ...]
     save: Callable[[Sequence[Any], Any], tuple[Any, ...]]
+    guarded: tuple[int, ...]
 
 
 class Primitive:
@@ -118,7 +119,7 @@ class Primitive:
     ) -> None:
         self.key = key
         self.name = name or key.__name__
-        self.names, self.bind = _binder(key, self.name, signature)
+        self.names, self.bind = binder(key, self.name, signature)
         self.fn = fn
         self.arrays = arrays
         self.variadic = variadic
@@ -136,6 +137,7 @@ class Primitive:
             tuple((k, rule.pull(saves, k), rule.name) for k, rule in wanted),
             saves,
             eval(f"lambda v, out: ({''.join(c + ', ' for c in code)})"),
+            tuple(at for at in saves if at != OUT),
         )
         return plan
 
@@ -194,7 +196,7 @@ def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any]) -> None:
     primitive.plans.clear()
 
 
-def _binder(
+def binder(
     key: Callable[..., Any], name: str, signature: str | inspect.Signature
 ) -> tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]:
     """The names in ``signature``, and a function from a call's arguments to their values in that order.
@@ -208,29 +210,50 @@ def _binder(
         theirs = ours if isinstance(key, np.ufunc) else inspect.signature(key).parameters
     except ValueError:  # written in C, and silent about its arguments
         theirs = ours
-    namespace: dict[str, Any] = {"refuse": _refuse, "name": name}
-    code, checks = [], []
-    for p in (ours.get(n, p) for n, p in theirs.items()):
-        if theirs[p.name].kind is p.KEYWORD_ONLY and "*" not in code:
+    if not ours.keys() <= theirs.keys():  # an older NumPy has another name for one
+        theirs = ours
+    namespace: dict[str, Any] = {"refuse__": refuse_argument, "unset__": _UNSET}
+    code, lines = [], []
+    for p in theirs.values():
+        default = ours.get(p.name, p).default
+        if p.kind is p.KEYWORD_ONLY and "*" not in code:
             code.append("*")
-        if p.default is p.empty:
+        if p.kind is p.VAR_KEYWORD:
+            code.append(f"**{p.name}")
+            lines.append(f"for k__, v__ in {p.name}.items(): refuse__({name!r}, k__, v__)")
+        elif default is p.empty:
             code.append(p.name)
         else:
-            namespace[f"_{p.name}"] = p.default
+            namespace[f"_{p.name}"] = default
             code.append(f"{p.name}=_{p.name}")
-        if p.name not in ours:
-            checks.append(f"    {p.name} is _{p.name} or refuse(name, {p.name!r}, {p.name})\n")
-    source = f"def bind({', '.join(code)}):\n{''.join(checks)}    return ({''.join(n + ', ' for n in ours)})"
-    exec(source, namespace)
-    return tuple(ours), namespace["bind"]
+            if p.name not in ours:
+                lines.append(f"{p.name} is _{p.name} or refuse__({name!r}, {p.name!r}, {p.name}, _{p.name})")
+            elif p.default is _UNSET is not default:
+                lines.append(f"if {p.name} is unset__: {p.name} = _{p.name}")
+    lines.append(f"return ({''.join(n + ', ' for n in ours)})")
+    function = name if name.isidentifier() else "call"  # Python's own messages about wrong arguments name it
+    exec(f"def {function}({', '.join(code)}):\n    " + "\n    ".join(lines), namespace)
+    return tuple(ours), namespace[function]
 
 
-def _refuse(name: str, argument: str, value: Any) -> None:
-    if value is None or value is _UNSET or (argument == "where" and value is True):
+_SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"where": (True,), "order": ("C", "K", "A")}
+_ADVICE = {
+    "out": "Tensors are never written into: use the result.",
+    "dtype": "Convert with .astype(dtype) before or after.",
+    "where": "Use np.where(mask, x, neutral) first.",
+    "order": "Use .T or np.transpose to change the order of axes.",
+    "correction": "Use ddof=.",
+}
+
+
+def refuse_argument(name: str, argument: str, value: Any, default: Any = None) -> None:
+    """Raise ``NotDifferentiableError`` for an argument that Tensors do not support, unless its value says nothing."""
+    if value is None or value is _UNSET or value is default:
         return
-    advice = {
-        "out": "Tensors are never written into: use the result.",
-        "dtype": "Convert with .astype(dtype) before or after.",
-        "where": "Use np.where(mask, x, neutral) first.",
-    }.get(argument, "")
-    raise NotDifferentiableError(f"{name}: the argument {argument}={value!r:.60} is not supported on Tensors. {advice}")
+    if isinstance(value, (str, bool)) and (value == default or value in _SAYS_NOTHING.get(argument, ())):
+        return
+    if argument == "out" and value == (None,):
+        return
+    raise NotDifferentiableError(
+        f"{name}: the argument {argument}={value!r:.60} is not supported on Tensors. {_ADVICE.get(argument, '')}".strip()
+    )

@@ -28,8 +28,8 @@ def total(a, axis, keepdims):
 
 
 def restore_axes(a, shape, axis, keepdims):
-    """A reduction's result, or its cotangent, with the reduced axes back at size one."""
-    if keepdims or a.shape == shape:
+    """A reduction's result, or its cotangent, in a shape that broadcasts against the reduced array."""
+    if axis is None or keepdims:  # a single number, or all axes at size one: broadcasting does the rest
         return a
     axes = axes_of(axis, len(shape))
     return a.reshape(tuple([1 if k in axes else n for k, n in enumerate(shape)]))
@@ -39,7 +39,10 @@ def expand(a, shape):
     """``np.broadcast_to`` as an array of its own; faster where the arrays are plain."""
     if isinstance(a, (np.ndarray, np.generic)):
         out = np.empty(shape, a.dtype)
-        out[...] = a
+        if a.ndim:
+            out[...] = a
+        else:
+            out.fill(a)
         return out
     return np.broadcast_to(a, shape)
 

@@ -12,6 +12,8 @@ from .helpers import expand
 
 
 def _matmul_vjp_x(g, y, x_shape):
+    if g.ndim == 2 and y.ndim == 2:
+        return g @ y.T
     if len(y.shape) == 1:
         return g * y if len(x_shape) == 1 else g[..., None] * y
     if len(x_shape) == 1:
@@ -20,11 +22,13 @@ def _matmul_vjp_x(g, y, x_shape):
 
 
 def _matmul_vjp_y(g, x, y_shape):
+    if g.ndim == 2 and x.ndim == 2:
+        return x.T @ g
     if len(x.shape) == 1:
         return g * x if len(y_shape) == 1 else x[:, None] * g[..., None, :]
     if len(y_shape) == 1:
         return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]
-    if len(y_shape) == 2 and len(x.shape) > 2:  # one product of tall matrices, not a sum of many small ones
+    if len(y_shape) == 2:  # one product of tall matrices, not a sum of many small ones
         x, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
     return x.swapaxes(-1, -2) @ g
 
@@ -35,11 +39,11 @@ def einsum(operands, subscripts=""):
     return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
 
 
-def _einsum_vjp(g, i, operands, shapes, subscripts):
+def _einsum_vjp(g, i, operands, operands_shapes, subscripts):
     """Exchange the result and the i-th operand; axes that only this operand has are stretched again."""
     terms, result = subscripts.split("->")
     labels = terms.split(",")
-    mine, shape = labels[i], shapes[i]
+    mine, shape = labels[i], operands_shapes[i]
     free = iter(set(string.ascii_letters) - set(subscripts))
     factors = [(result, g)] + [(s, x) for k, (s, x) in enumerate(zip(labels, operands, strict=True)) if k != i]
     target = ""
@@ -59,8 +63,6 @@ def _einsum_vjp(g, i, operands, shapes, subscripts):
 
 
 # fmt: off
-defvjp(np.matmul, x=lambda g, y, x_shape: _matmul_vjp_x(g, y, x_shape),
-                  y=lambda g, x, y_shape: _matmul_vjp_y(g, x, y_shape))
-defvjp(einsum,    operands=lambda g, i, operands, operands_shapes, subscripts:
-                    _einsum_vjp(g, i, operands, operands_shapes, subscripts))
+defvjp(np.matmul, x=_matmul_vjp_x, y=_matmul_vjp_y)
+defvjp(einsum,    operands=_einsum_vjp)
 # fmt: on
