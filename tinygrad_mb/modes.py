@@ -12,13 +12,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Mode(NamedTuple):
-    """What the engine looks at, once, for every recorded operation; then who set it, and what held before."""
+    """What the engine looks at, once, for every recorded operation."""
 
     grad: bool = True
     anomaly: bool = False
     scope: str = ""
-    setter: Any = None
-    outer: Any = None
+
+
+class _Entered(Mode):
+    """A mode that remembers which switch set it, and what held before."""
+
+    setter: _ModeSwitch
+    outer: Mode
 
 
 _mode: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())  # noqa: B039 - a tuple cannot change
@@ -39,12 +44,14 @@ class _ModeSwitch:
 
     def __enter__(self) -> Self:
         outer = current()
-        _mode.set(outer._replace(**self._change(outer), setter=self, outer=outer))
+        mode = _Entered(*outer._replace(**self._change(outer)))
+        mode.setter, mode.outer = self, outer
+        _mode.set(mode)
         return self
 
     def __exit__(self, *exc: object) -> None:
         mode = current()
-        if mode.setter is not self:
+        if not isinstance(mode, _Entered) or mode.setter is not self:
             raise RuntimeError(
                 f"a {type(self).__name__} block was left before a block that was entered after it, or in another "
                 "task or thread: was one of them inside a generator? Leave such blocks before each yield."
