@@ -7,6 +7,8 @@ this module does not depend on it: the class of a result is handed in.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +23,7 @@ ndarray = np.ndarray
 _new = object.__new__
 _SCALARS = frozenset((float, int, bool, np.float64, np.float32))
 _PLAIN = _SCALARS | {ndarray}
+_accumulating = Lock()  # threads may add to the gradient of the same leaf
 
 
 class Recorded:
@@ -101,6 +104,10 @@ def _finish(
     mask: int,
 ) -> R:
     """Compute the result, and make its node if an operand in ``mask`` needs a gradient."""
+    for param in params:
+        if type(param) is list or (type(param) is ndarray and param.flags.writeable):
+            params = deepcopy(params)  # what a rule reads in backward is not the caller's to change
+            break
     try:
         out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
     except Exception as error:
@@ -118,6 +125,9 @@ def _finish(
     dtype = out.dtype
     if dtype.kind != "f":
         raise errors.not_real(op, values, dtype)
+    shape = out.shape
+    if op.key is np.subtract and len(shape) == 2 and shape[0] == shape[1] > 1:
+        errors.warn_if_column_meets_vector(op, values, data, mask)
     if None in nodes:
         nodes = tuple([_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)])
     guards = None
@@ -127,8 +137,10 @@ def _finish(
         if type(array) is ndarray and (nodes[position].op is None or array.base is not None):
             if guards is None:
                 guards = []
-            guards.append((array, fingerprint(array), op.names[0 if op.variadic else position]))
-    result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, scope)
+            guards.append((array, fingerprint(array), position))
+    if OUT in saves and type(out) is ndarray and out.base is not None:
+        guards = [*(guards or ()), (out, fingerprint(out), OUT)]
+    result._node = Node(op, nodes, params, plan, save(data, out), guards, shape, dtype, scope)
     if anomaly:
         result._node.note().where = errors.user_line()
     return result
@@ -234,10 +246,11 @@ def walk(
             if node in wanted:
                 wanted[node] = g if node in owned or cls is not None else _own(g)
         elif op is None or (extras is not None and extras.keeps_grad):
-            if node.grad is not None:
-                node.grad = _own(node.grad + g)
-            else:
-                node.grad = g if node in owned else _own(g)
+            with _accumulating:
+                if node.grad is not None:
+                    node.grad = np.asarray(node.grad + g)
+                else:
+                    node.grad = g if node in owned else _own(g)
         if op is None:
             continue
         saved = node.saved if cls is None else _attach_saved(node, cls)
@@ -291,16 +304,21 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 def verify(nodes: Iterable[Node]) -> None:
-    """Raise ``ChangedArrayError`` if an array that one of the nodes saved is not what it was."""
+    """Raise ``ChangedArrayError`` if an array that one of the nodes saved is not what it was.
+
+    Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
+    """
     known: dict[int, Any] = {}
     for node in nodes:
+        if node.saved is None:
+            raise errors.graph_freed(node)
         if node.guards is not None:
-            for array, before, name in node.guards:
+            for array, before, position in node.guards:
                 now = known.get(id(array))
                 if now is None:
                     now = known[id(array)] = fingerprint(array)
                 if now != before:
-                    raise errors.array_changed(node, name, array)
+                    raise errors.array_changed(node, position, array)
 
 
 def attach(cls: type[Recorded], data: Any, node: Any) -> Any:
@@ -332,12 +350,21 @@ def _own(g: Any) -> Any:
 
 def _run_hooks(node: Node, g: Any) -> Any:
     assert node.extras is not None
-    for hook in tuple(node.extras.hooks):
-        replaced = hook(np.asarray(g) if isinstance(g, np.generic) else g)
+    for hook in tuple(node.extras.hooks.values()):
+        seen = _own(g)
+        if type(seen) is ndarray:
+            seen.setflags(write=False)  # a hook answers with a new array
+        replaced = hook(seen)
         if replaced is not None:
-            if getattr(replaced, "shape", None) != node.shape:
+            if isinstance(replaced, Recorded) and not isinstance(g, Recorded):
+                replaced = replaced._data
+            elif not hasattr(replaced, "dtype"):
+                replaced = np.asarray(replaced)
+            if replaced.shape != node.shape or replaced.dtype.kind not in "fiub":
                 raise errors.wrong_hook(node, replaced)
-            g = replaced
+            if isinstance(g, Recorded) and not isinstance(replaced, Recorded):
+                replaced = type(g)(replaced)
+            g = replaced if replaced.dtype == node.dtype else replaced.astype(node.dtype)
     return g
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .graph import Node
     from .primitives import Primitive
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class ShapeError(ValueError):
@@ -108,16 +112,47 @@ def graph_freed(node: Node) -> GraphFreedError:
     )
 
 
-def array_changed(node: Node, name: str, array: Any) -> ChangedArrayError:
-    """A guarded array's fingerprint no longer matches."""
-    op = node.op.name if node.op else "leaf"
-    if node.op and not node.op.variadic:
-        name = getattr(node.inputs[node.op.names.index(name)], "name", None) or name
+def array_changed(node: Node, position: int, array: Any) -> ChangedArrayError:
+    """A guarded array's fingerprint no longer matches; ``position`` is that of the operand, -1 for the result."""
+    assert node.op is not None
+    if position < 0:
+        kind, name = "result", node.name or "out"
+    else:
+        kind, argument = "operand", node.op.names[0 if node.op.variadic else position]
+        argument = f"{argument}[{position}]" if node.op.variadic else argument
+        name = getattr(node.inputs[position], "name", None) or argument
     return ChangedArrayError(
-        f"{op}: its operand {describe(array, name)} was changed after the operation had used it, so its gradient "
+        f"{node.op.name}: its {kind} {describe(array, name)} was changed after the operation had used it, so its gradient "
         f"would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "
         f"`{name}.copy()`."
     )
+
+
+def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequence[Any], mask: int) -> None:
+    """Warn of a prediction of shape (m, 1) and a constant target of shape (m,), whose difference is (m, m)."""
+    shapes = [getattr(a, "shape", ()) for a in data]
+    for k in (0, 1):
+        column, vector = shapes[k], shapes[1 - k]
+        if len(vector) == 1 and column == (vector[0], 1) and mask in (1, 2):
+            m = vector[0]
+            name = getattr(values[1 - k], "name", None) or op.names[1 - k]
+            other = getattr(values[k], "name", None) or op.names[k]
+            warnings.warn(
+                f"{op.name}: {describe(values[k], other)} and {describe(values[1 - k], name)} make all {m} x {m} "
+                f"differences, of shape {(m, m)}. If each row of {other} has one number in {name}, write "
+                f"`{name}.reshape({m}, 1)` or `{other}.reshape({m})`; if all the differences are meant, `{name}[None, :]`.",
+                BroadcastWarning,
+                stacklevel=_user_level(),
+            )
+
+
+def _user_level() -> int:
+    """What ``warnings.warn`` in the caller needs as ``stacklevel`` to name the user's line."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+        frame = frame.f_back
+        level += 1
+    return level
 
 
 def wrong_cotangent(node: Node, name: str, got: Any, expected: tuple[int, ...]) -> ShapeError:
@@ -133,9 +168,8 @@ def user_line() -> str:
     """The innermost line of the running program that is not the engine's own: ``file:line: code``."""
     import linecache
 
-    package = os.path.dirname(os.path.abspath(__file__)) + os.sep
     frame = sys._getframe(1)
-    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(package):
+    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     code = linecache.getline(file, line).strip()

@@ -7,7 +7,6 @@ from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from . import errors
 from .primitives import Plan
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ class Extras:
     __slots__ = ("hooks", "keeps_grad", "where")
 
     def __init__(self) -> None:
-        self.hooks: list[Hook] = []
+        self.hooks: dict[object, Hook] = {}
         self.keeps_grad = False
         self.where: str | None = None
 
@@ -41,7 +40,7 @@ class Node:
     params     the call's other arguments, such as ``axis``, in the order of ``op.names``
     plan       the derivative rules to run; None for a constant, which needs no gradient
     saved      the arrays that those rules ask for; None once backward has freed them
-    guards     (array, its fingerprint when it was saved, its name) for arrays that others could write to
+    guards     (array, its fingerprint when it was saved, its position) for arrays that others could write to
     order      the place in the order of creation: inputs always come before results
     grad       the accumulated gradient of a leaf, or of a tensor that keeps its gradient
     """
@@ -58,7 +57,7 @@ class Node:
         params: tuple[Any, ...],
         plan: Plan | None,
         saved: tuple[Any, ...] | None,
-        guards: list[tuple[Any, Any, str]] | None,
+        guards: list[tuple[Any, Any, int]] | None,
         shape: tuple[int, ...],
         dtype: Any,
         scope: str,
@@ -117,16 +116,11 @@ def ancestors(*roots: Node) -> list[Node]:
 
 
 def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
-    """The nodes that cotangents of ``roots`` can reach, newest first; those older than ``oldest`` are not passed.
-
-    Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
-    """
+    """The nodes that cotangents of ``roots`` can reach, newest first; those older than ``oldest`` are not passed."""
     seen = set(roots)
     nodes = list(seen)
     mark, append = seen.add, nodes.append
     for node in nodes:  # grows on the way
-        if node.saved is None:
-            raise errors.graph_freed(node)
         if node.order >= oldest:
             inputs = node.inputs
             for position, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here

@@ -323,11 +323,11 @@ class Tensor(ArrayLike):
         array(60.)
         """
         hooks = self._require_node("register_hook()").note().hooks
-        hooks.append(hook)
+        handle = object()
+        hooks[handle] = hook
 
         def remove() -> None:
-            if hook in hooks:
-                hooks.remove(hook)
+            hooks.pop(handle, None)
 
         return remove
 
