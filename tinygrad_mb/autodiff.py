@@ -21,6 +21,7 @@ from .primitives import OUT, Primitive
 
 ndarray = np.ndarray
 _new = object.__new__
+_subtract = np.subtract
 _SCALARS = frozenset((float, int, bool, np.float64, np.float32))
 _PLAIN = _SCALARS | {ndarray}
 _accumulating = Lock()  # threads may add to the gradient of the same leaf
@@ -126,7 +127,7 @@ def _finish(
     if dtype.kind != "f":
         raise errors.not_real(op, values, dtype)
     shape = out.shape
-    if op.key is np.subtract and len(shape) == 2 and shape[0] == shape[1] > 1:
+    if op.key is _subtract and mask != 3 and len(shape) == 2 and shape[0] == shape[1] > 1:
         errors.warn_if_column_meets_vector(op, values, data, mask)
     if None in nodes:
         nodes = tuple([_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)])
@@ -138,7 +139,7 @@ def _finish(
             if guards is None:
                 guards = []
             guards.append((array, fingerprint(array), position))
-    if OUT in saves and type(out) is ndarray and out.base is not None:
+    if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
     result._node = Node(op, nodes, params, plan, save(data, out), guards, shape, dtype, scope)
     if anomaly:
