@@ -17,7 +17,7 @@ from . import errors
 from .graph import Node, differentiable_ancestors, leaf
 from .guards import fingerprint
 from .modes import current
-from .primitives import OUT, Primitive
+from .primitives import OUT, PRIMITIVES, Primitive
 
 ndarray = np.ndarray
 _new = object.__new__
@@ -212,7 +212,16 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
     nodes.reverse()
     verify(nodes)
     walk(nodes, dict(seeds), wanted, relevant, cls)
-    return {node: g for node, g in wanted.items() if g is not None}
+    found = {node: g for node, g in wanted.items() if g is not None}
+    if cls is not None:
+        taken = {id(seed) for seed in seeds.values()}
+        for node, g in found.items():
+            if g._node is None or g._node.plan is None:
+                found[node] = cls(_own(g._data))  # type: ignore[call-arg]
+            elif id(g) in taken:
+                found[node] = record_unary(PRIMITIVES[np.positive], g, cls)
+            taken.add(id(g))
+    return found
 
 
 def walk(

@@ -67,7 +67,7 @@ class Tensor(ArrayLike):
         if isinstance(array, np.generic):
             array = np.asarray(array)
         if dtype is not None and array.dtype != dtype:
-            array = array.astype(dtype)
+            array = autodiff.coerce(array.astype(dtype))
         self._data = array
         self._node = None
         if name is not None:
@@ -83,14 +83,12 @@ class Tensor(ArrayLike):
 
         The values of a computed tensor are read-only: rules of the graph may still need them.
         """
-        node = self._node
-        if node is None or node.op is None:
-            return self._data
         if isinstance(self._data, np.generic):
             self._data = np.asarray(self._data)
-        if type(self._data) is np.ndarray:
-            self._data.setflags(write=False)
-        return self._data
+        if self.is_leaf or type(self._data) is not np.ndarray:
+            return self._data
+        self._data.setflags(write=False)
+        return self._data.view()
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -140,7 +138,11 @@ class Tensor(ArrayLike):
                 f"{errors.describe_node(node)} cannot require a gradient: gradients are of real floating-point numbers "
                 f"only. Use dtype=float{', or write 1.0 for 1' if node.dtype.kind in 'iub' else ''}."
             )
-        node.plan = NO_RULES if value else None
+        if value:
+            node.plan = NO_RULES
+        elif node.plan is not None:  # graphs that it is part of still pass through the old node
+            self._node = leaf(node.shape, node.dtype, False)
+            self._node.name, self._node.grad = node.name, node.grad
 
     @property
     def name(self) -> str | None:
@@ -246,17 +248,19 @@ class Tensor(ArrayLike):
         nodes = [t._require_node(f"the gradient by {errors.describe(t)}") for t in wrt]
         seed = self._seed(gradient, "gradient")
         if create_graph:
-            seed = seed if isinstance(seed, Tensor) else Tensor(seed)
+            seed = seed if isinstance(seed, Tensor) else Tensor(np.array(seed))
             with enable_grad():
                 found = autodiff.gradient({root: seed}, nodes, type(self))
         else:
             found = autodiff.gradient({root: seed}, nodes)
-        grads = []
+        grads: list[Any] = []
         for node in nodes:
             grad = found.get(node)
             if grad is None:
                 grad = np.zeros(node.shape, node.dtype)
                 grad = Tensor(grad) if create_graph else grad
+            elif any(grad is g for g in grads):
+                grad = grad.copy()
             grads.append(grad)
         return grads[0] if len(grads) == 1 else tuple(grads)
 
@@ -279,8 +283,10 @@ class Tensor(ArrayLike):
                     f"shape {self.shape})"
                 )
             return self.dtype.type(1)
-        if not isinstance(gradient, Tensor):
-            gradient = np.asarray(gradient, dtype=self.dtype)
+        if isinstance(gradient, Tensor):
+            gradient = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
+        else:
+            gradient = np.asarray(autodiff.coerce(gradient), dtype=self.dtype)
         if gradient.shape != self.shape:
             raise errors.ShapeError(
                 f"{method}(gradient=...) has shape {gradient.shape}, and {errors.describe(self, 'the tensor')} "
@@ -465,7 +471,7 @@ class Tensor(ArrayLike):
 
     def __array_function__(self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         op = PRIMITIVES.get(function)
-        if op is not None:
+        if op is not None and "where" not in kwargs and "initial" not in kwargs:
             return record(op, op.bind(*args, **kwargs), Tensor)
         return numpy_api.call_function(function, args, kwargs, Tensor)
 
