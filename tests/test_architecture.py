@@ -33,6 +33,7 @@ FLOORS = (
     {"transforms"},
     {"nn", "optim", "minibatch", "drawing"},
     {"__init__"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 )
