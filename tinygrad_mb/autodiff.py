@@ -100,7 +100,7 @@ def _finish(
     cls: type[R],
     values: Sequence[Any],
     data: Sequence[Any],
-    nodes: Sequence[Any],
+    nodes: tuple[Any, ...],
     params: tuple[Any, ...],
     mask: int,
 ) -> R:
@@ -373,7 +373,7 @@ def _run_hooks(node: Node, g: Any) -> Any:
             if replaced.shape != node.shape or replaced.dtype.kind not in "fiub":
                 raise errors.wrong_hook(node, replaced)
             if isinstance(g, Recorded) and not isinstance(replaced, Recorded):
-                replaced = type(g)(replaced)
+                replaced = type(g)(replaced)  # type: ignore[call-arg]
             g = replaced if replaced.dtype == node.dtype else replaced.astype(node.dtype)
     return g
 

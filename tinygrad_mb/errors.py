@@ -122,15 +122,15 @@ def array_changed(node: Node, position: int, array: Any) -> ChangedArrayError:
         argument = f"{argument}[{position}]" if node.op.variadic else argument
         name = getattr(node.inputs[position], "name", None) or argument
     return ChangedArrayError(
-        f"{node.op.name}: its {kind} {describe(array, name)} was changed after the operation had used it, so its gradient "
-        f"would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "
+        f"{node.op.name}: its {kind} {describe(array, name)} was changed after the operation had used it, so its "
+        f"gradient would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "
         f"`{name}.copy()`."
     )
 
 
 def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequence[Any], mask: int) -> None:
     """Warn of a prediction of shape (m, 1) and a constant target of shape (m,), whose difference is (m, m)."""
-    shapes = [getattr(a, "shape", ()) for a in data]
+    shapes: list[tuple[int, ...]] = [getattr(a, "shape", ()) for a in data]
     for k in (0, 1):
         column, vector = shapes[k], shapes[1 - k]
         if len(vector) == 1 and column == (vector[0], 1) and mask in (1, 2):
@@ -140,7 +140,7 @@ def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequ
             warnings.warn(
                 f"{op.name}: {describe(values[k], other)} and {describe(values[1 - k], name)} make all {m} x {m} "
                 f"differences, of shape {(m, m)}. If each row of {other} has one number in {name}, write "
-                f"`{name}.reshape({m}, 1)` or `{other}.reshape({m})`; if all the differences are meant, `{name}[None, :]`.",
+                f"`{name}.reshape({m}, 1)` or `{other}.reshape({m})`; if all differences are meant, `{name}[None, :]`.",
                 BroadcastWarning,
                 stacklevel=_user_level(),
             )

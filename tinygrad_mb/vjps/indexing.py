@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ def freeze(index: Any) -> Any:
         index = index._data
     if isinstance(index, (list, np.ndarray)):
         array = np.array(index)
-        if array.size == 0 and isinstance(index, list):
-            array = array.astype(np.intp)
-        if array.dtype.kind not in "iub":
+        if array.dtype.kind in "iu" or (array.size == 0 and isinstance(index, list)):
+            array = array.astype(np.intp, copy=False)
+        if array.dtype.kind not in "ib":
             raise IndexError(f"an index array holds integers or booleans, not {array.dtype}")
+        array.setflags(write=False)
         return array
     return index
 
@@ -42,7 +44,7 @@ def _winners(shape: tuple[int, ...], index: Any) -> Any:
     """Which of the values assigned to ``index`` stay: of several for one place, NumPy keeps the last."""
     if _is_basic(index):
         return True
-    places = np.arange(np.prod(shape)).reshape(shape)[index]
+    places = np.arange(math.prod(shape)).reshape(shape)[index]
     writers = np.arange(places.size).reshape(places.shape)
     last = np.empty(shape, np.intp)
     last[index] = writers
