@@ -254,6 +254,5 @@ def refuse_argument(name: str, argument: str, value: Any, default: Any = None) -
         return
     if argument == "out" and value == (None,):
         return
-    raise NotDifferentiableError(
-        f"{name}: the argument {argument}={value!r:.60} is not supported on Tensors. {_ADVICE.get(argument, '')}".strip()
-    )
+    advice = _ADVICE.get(argument, "Leave it out.")
+    raise NotDifferentiableError(f"{name}: the argument {argument}={value!r:.60} is not supported on Tensors. {advice}")

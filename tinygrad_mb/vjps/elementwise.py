@@ -19,6 +19,16 @@ def _half_if_equal(g, x, y):
     return np.where(x == y, 0.5 * g, g * (x > y))
 
 
+def _or_one(x):
+    """A denominator that is not zero, for fractions whose numerator is zero, too."""
+    return x + (x == 0)
+
+
+def _bounded(x):
+    """A logarithm of a sum of exponentials, 0 where the sum is."""
+    return np.where(x == -math.inf, 0, x)
+
+
 # fmt: off
 # arithmetic
 defvjp(np.add,        x=lambda g: g,                      y=lambda g: g)
@@ -34,13 +44,12 @@ defvjp(np.fmod,       x=lambda g: g,                      y=lambda g, x, y: -g *
 
 # powers and roots: x ** 0 is flat, also at x = 0, and 0 ** y is flat in y
 for power in np.power, np.float_power:
-    defvjp(power, x=lambda g, x, y: g * y * x ** (y - 1 + (y == 0)),
+    defvjp(power, x=lambda g, x, y: g * y * (x + ((x == 0) & (y == 0))) ** (y - 1),
                   y=lambda g, out, x: g * out * np.log(x + (x == 0)))
 defvjp(np.square,     x=lambda g, x: 2 * g * x)
 defvjp(np.sqrt,       x=lambda g, out: 0.5 * g / out)
 defvjp(np.cbrt,       x=lambda g, out: g / (3 * out * out))
-defvjp(np.hypot,      x=lambda g, out, x: g * x / (out + (out == 0)),
-                      y=lambda g, out, y: g * y / (out + (out == 0)))
+defvjp(np.hypot,      x=lambda g, out, x: g * x / _or_one(out), y=lambda g, out, y: g * y / _or_one(out))
 
 # exponentials and logarithms
 defvjp(np.exp,        x=lambda g, out: g * out)
@@ -50,23 +59,26 @@ defvjp(np.log,        x=lambda g, x: g / x)
 defvjp(np.log2,       x=lambda g, x: g / (x * math.log(2)))
 defvjp(np.log10,      x=lambda g, x: g / (x * math.log(10)))
 defvjp(np.log1p,      x=lambda g, x: g / (x + 1))
-defvjp(np.logaddexp,  x=lambda g, out, x: g * np.exp(x - out),  y=lambda g, out, y: g * np.exp(y - out))
-defvjp(np.logaddexp2, x=lambda g, out, x: g * np.exp2(x - out), y=lambda g, out, y: g * np.exp2(y - out))
+defvjp(np.logaddexp,  x=lambda g, out, x: g * np.exp(x - _bounded(out)),
+                      y=lambda g, out, y: g * np.exp(y - _bounded(out)))
+defvjp(np.logaddexp2, x=lambda g, out, x: g * np.exp2(x - _bounded(out)),
+                      y=lambda g, out, y: g * np.exp2(y - _bounded(out)))
 
 # trigonometric and hyperbolic functions, and their inverses
 defvjp(np.sin,        x=lambda g, x: g * np.cos(x))
 defvjp(np.cos,        x=lambda g, x: -g * np.sin(x))
 defvjp(np.tan,        x=lambda g, out: g * (1 + out * out))
-defvjp(np.arcsin,     x=lambda g, x: g / np.sqrt(1 - x * x))
-defvjp(np.arccos,     x=lambda g, x: -g / np.sqrt(1 - x * x))
+defvjp(np.arcsin,     x=lambda g, x: g / np.sqrt((1 - x) * (1 + x)))
+defvjp(np.arccos,     x=lambda g, x: -g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arctan,     x=lambda g, x: g / (1 + x * x))
-defvjp(np.arctan2,    x=lambda g, x, y: g * y / (x * x + y * y), y=lambda g, x, y: -g * x / (x * x + y * y))
+defvjp(np.arctan2,    x=lambda g, x, y: g * y / _or_one(x * x + y * y),
+                      y=lambda g, x, y: -g * x / _or_one(x * x + y * y))
 defvjp(np.sinh,       x=lambda g, x: g * np.cosh(x))
 defvjp(np.cosh,       x=lambda g, x: g * np.sinh(x))
 defvjp(np.tanh,       x=lambda g, out: g * (1 - out * out))
 defvjp(np.arcsinh,    x=lambda g, x: g / np.sqrt(x * x + 1))
 defvjp(np.arccosh,    x=lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
-defvjp(np.arctanh,    x=lambda g, x: g / (1 - x * x))
+defvjp(np.arctanh,    x=lambda g, x: g / ((1 - x) * (1 + x)))
 for to_radians in np.deg2rad, np.radians:
     defvjp(to_radians, x=lambda g: g * (math.pi / 180))
 for to_degrees in np.rad2deg, np.degrees:
@@ -75,6 +87,7 @@ for to_degrees in np.rad2deg, np.degrees:
 # sizes and signs
 defvjp(np.absolute,   x=lambda g, x: g * np.sign(x))
 defvjp(np.fabs,       x=lambda g, x: g * np.sign(x))
+defvjp(np.heaviside,  y=lambda g, x: g * (x == 0))
 defvjp(np.copysign,   x=lambda g, x, y: g * np.sign(x) * np.copysign(1, y))
 defvjp(np.ldexp,      x=lambda g, y: np.ldexp(g, y))
 defvjp(np.maximum,    x=lambda g, x, y: _half_if_equal(g, x, y), y=lambda g, x, y: _half_if_equal(g, y, x))

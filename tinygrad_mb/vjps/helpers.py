@@ -54,7 +54,7 @@ def along(axis, index):
 
 def products_before(a, axis):
     """For each element the product of those before it along a non-negative ``axis``."""
-    ones = np.ones((*a.shape[:axis], 1, *a.shape[axis + 1 :]), a.dtype)
+    ones = np.ones((*a.shape[:axis], min(1, a.shape[axis]), *a.shape[axis + 1 :]), a.dtype)
     return np.cumprod(np.concatenate([ones, a[along(axis, slice(0, -1))]], axis), axis)
 
 
@@ -65,5 +65,5 @@ def products_after(a, axis):
 
 def shifted(a, distance):
     """``a`` moved towards the start of its last axis, with zeros coming in at the end."""
-    zeros = np.zeros((*a.shape[:-1], distance), a.dtype)
+    zeros = np.zeros((*a.shape[:-1], min(distance, a.shape[-1])), a.dtype)
     return np.concatenate([a[..., distance:], zeros], -1)

@@ -36,7 +36,8 @@ def _matmul_vjp_y(g, x, y_shape):
 @primitive(variadic=True)
 def einsum(operands, subscripts=""):
     """``np.einsum`` with its subscripts spelled out: no ellipsis, and the result after an arrow."""
-    return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+    large = sum([x.size for x in operands]) > 1024  # finding an order, or a BLAS product, takes a while itself
+    return np.einsum(subscripts, *operands, optimize=large or len(operands) > 2)
 
 
 def _einsum_vjp(g, i, operands, operands_shapes, subscripts):
@@ -44,7 +45,7 @@ def _einsum_vjp(g, i, operands, operands_shapes, subscripts):
     terms, result = subscripts.split("->")
     labels = terms.split(",")
     mine, shape = labels[i], operands_shapes[i]
-    free = iter(set(string.ascii_letters) - set(subscripts))
+    free = iter([c for c in string.ascii_letters if c not in subscripts])
     factors = [(result, g)] + [(s, x) for k, (s, x) in enumerate(zip(labels, operands, strict=True)) if k != i]
     target = ""
     for label, n in zip(mine, shape, strict=True):

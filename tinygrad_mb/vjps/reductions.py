@@ -17,7 +17,7 @@ def _mean(a, axis, keepdims):
 
 def _winners(a, out, axis, keepdims):
     """Which elements are the extreme value, as shares that add up to one."""
-    equal = 1 * (a == restore_axes(out, a.shape, axis, keepdims))
+    equal = (a == restore_axes(out, a.shape, axis, keepdims)).astype(a.dtype)
     return equal / total(equal, axis, True)
 
 
@@ -51,6 +51,12 @@ def prod(a, axis=0):
 
 
 @primitive
+def norm(a, axis=None, keepdims=False):
+    """The Euclidean norm, over all elements or along axes."""
+    return np.sqrt(total(a * a, axis, keepdims))
+
+
+@primitive
 def cumsum(a, axis=0):
     """The running sum along one axis."""
     return np.add.accumulate(a, axis)
@@ -70,6 +76,8 @@ defvjp(np.max,  a=lambda g, a, out, axis, keepdims:
                   restore_axes(g, a.shape, axis, keepdims) * _winners(a, out, axis, keepdims))
 defvjp(np.min,  a=lambda g, a, out, axis, keepdims:
                   restore_axes(g, a.shape, axis, keepdims) * _winners(a, out, axis, keepdims))
+defvjp(norm,    a=lambda g, a, out, axis, keepdims:
+                  restore_axes(g / (out + (out == 0)), a.shape, axis, keepdims) * a)
 defvjp(np.std,  a=lambda g, a, out, axis, ddof, keepdims:
                   restore_axes(g / (out + (out == 0)), a.shape, axis, keepdims)
                   * (a - a.mean(axis=axis, keepdims=True)) / (count(a.shape, axis) - ddof))

@@ -17,7 +17,7 @@ def _inverse(axes, ndim):
 
 
 def _back(shift):
-    return tuple([-s for s in shift]) if isinstance(shift, tuple) else -shift
+    return tuple([-s for s in shift]) if np.iterable(shift) else -shift
 
 
 def _part(g, shapes, i, axis):
