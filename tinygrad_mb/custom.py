@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from .autodiff import Recorded, record
+from .autodiff import Recorded, coerce, record
 from .primitives import declare
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -41,10 +41,30 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         values = op.bind(*args, **kwargs)
+        for name, value in zip(op.names[arrays:], values[arrays:], strict=True):
+            if isinstance(value, Recorded):
+                raise TypeError(
+                    f"{op.name}: the option {name} is a Tensor, and options are constants: declare {name} without a "
+                    f"default to make it an array, or pass {name}.numpy()"
+                )
         for value in values[0] if variadic else values[:arrays]:
             if isinstance(value, Recorded):
                 return record(op, values, type(value))
-        return op.fn(*values)
+        return fn(*values)
 
-    op = declare(call, signature, fn, arrays=arrays, variadic=variadic, name=fn.__name__)
+    own = fn.__module__.partition(".")[0] == __name__.partition(".")[0]
+    op = declare(call, signature, fn if own else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__)
     return call
+
+
+def _checked(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's function whose result is an array, and a view: the engine does not take it for its own."""
+
+    @functools.wraps(fn)
+    def run(*args: Any) -> Any:
+        out = fn(*args)
+        if isinstance(out, Recorded):
+            raise TypeError(f"{fn.__name__} returned a Tensor: a primitive computes with the plain arrays that it gets")
+        return coerce(out)
+
+    return run

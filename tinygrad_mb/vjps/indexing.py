@@ -72,11 +72,15 @@ def _add_rows(out, rows, v):
     out[rows[starts]] = np.add.reduceat(v[order], starts, axis=0) if len(starts) < len(rows) else v[order]
 
 
+def _check_fits(dtype, x):
+    if not np.can_cast(dtype, x.dtype, "same_kind"):
+        raise TypeError(f"values of dtype {dtype} do not fit into an array of dtype {x.dtype}")
+
+
 @primitive
 def put(x, v, index=()):
     """A copy of ``x`` with ``v`` at ``index``."""
-    if not np.can_cast(np.result_type(v), x.dtype, "same_kind"):
-        raise TypeError(f"values of dtype {np.result_type(v)} do not fit into an array of dtype {x.dtype}")
+    _check_fits(np.result_type(v), x)
     out = np.array(x)
     out[index] = v
     return out
@@ -128,5 +132,7 @@ class AtIndex:
 
     def add(self, values: Any) -> Tensor:
         """A new tensor with ``values`` added at the index, as often as a place is named there."""
-        shape = self._tensor[self._index].shape
-        return self._tensor + scatter_add(np.broadcast_to(values, shape), self._index, self._tensor.shape)
+        tensor = self._tensor
+        values = np.broadcast_to(values, tensor[self._index].shape)
+        _check_fits(values.dtype, tensor)
+        return tensor + scatter_add(values.astype(tensor.dtype), self._index, tensor.shape)
