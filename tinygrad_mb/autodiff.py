@@ -112,7 +112,7 @@ def _finish(
     try:
         out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
     except Exception as error:
-        raise errors.call_failed(op, values, error) from error
+        raise errors.call_failed(op, values, params, error) from error
     result = _new(cls)
     result._data = out
     grad, anomaly, scope = current()

@@ -55,22 +55,26 @@ def describe_node(node: Node) -> str:
     return f"{label} {node.shape} {node.dtype}{made}{place}"
 
 
-def operands(op: Primitive, values: Sequence[Any]) -> str:
+def operands(op: Primitive, arrays: Sequence[Any], params: Sequence[Any] = ()) -> str:
     """The operands and the other arguments of a call, one phrase each."""
-    phrases = []
-    for name, value in zip(op.names, values, strict=False):
-        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") for v in value):
-            phrases += [describe(v, f"{name}[{i}]") for i, v in enumerate(value)]
-        elif value is not None:
-            phrases.append(describe(value, name))
+    phrases = [describe(array, name) for name, array in zip(_argument_names(op, len(arrays)), arrays, strict=True)]
+    for name, value in zip(op.names[op.arrays :], params, strict=True):
+        if value is not None:
+            phrases.append(f"{name}={value!r}"[:80])
     return ", ".join(phrases)
 
 
-def call_failed(op: Primitive, values: Sequence[Any], error: Exception) -> Exception:
+def _argument_names(op: Primitive, n: int) -> list[str]:
+    return [f"{op.names[0]}[{i}]" for i in range(n)] if op.variadic else list(op.names[:n])
+
+
+def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], error: Exception) -> Exception:
     """NumPy's own exception, enriched: the same type, so that ``except ValueError`` still works."""
-    hint = _shape_hint(op, values)
+    hint = _shape_hint(op, arrays, params)
     message = str(error).strip().removeprefix(f"{op.name}: ")
-    text = f"{op.name}: {message}\n  operands: {operands(op, values)}" + (f"\n  {hint}" if hint else "")
+    if hint and op.name in ("matmul", "einsum"):
+        message = "the shapes do not fit"  # NumPy's own words are about its internals
+    text = f"{op.name}: {message}\n  operands: {operands(op, arrays, params)}" + (f"\n  {hint}" if hint else "")
     if isinstance(error, ValueError):
         return ShapeError(text)
     try:
@@ -79,28 +83,48 @@ def call_failed(op: Primitive, values: Sequence[Any], error: Exception) -> Excep
         return RuntimeError(text)
 
 
-def _shape_hint(op: Primitive, values: Sequence[Any]) -> str:
-    arrays = [v for v in values if hasattr(v, "shape")]
-    if len(arrays) != 2:
+def _shape_hint(op: Primitive, arrays: Sequence[Any], params: Sequence[Any]) -> str:
+    names = [getattr(v, "name", None) or n for v, n in zip(arrays, _argument_names(op, len(arrays)), strict=True)]
+    shapes = [tuple(getattr(v, "shape", ())) for v in arrays]
+    if op.name == "einsum":
+        return _einsum_hint(names, shapes, params[0])
+    if op.variadic or len(arrays) != 2:
         return ""
-    (x, y), (a, b) = arrays, (tuple(arrays[0].shape), tuple(arrays[1].shape))
-    first, second = (getattr(v, "name", None) or n for v, n in zip((x, y), op.names, strict=False))
+    (first, second), (a, b) = names, shapes
     if op.name == "matmul":
-        if not a or not b:
-            return "matmul wants arrays, not scalars: use * to scale."
-        inner = b[-2] if len(b) > 1 else b[-1]
-        message = f"expected {first}.shape[-1] == {second}.shape[{-2 if len(b) > 1 else -1}], got {a[-1]} and {inner}."
-        if len(b) > 1 and a[-1] == b[-1]:
-            message += f" Did you mean `{first} @ {second}.T`?"
-        elif len(a) > 1 and a[-2] == inner:
-            message += f" Did you mean `{first}.T @ {second}`?"
-        return message
-    for (name, shape), (_, other) in (((first, a), (second, b)), ((second, b), (first, a))):
+        return _matmul_hint(first, second, a, b)
+    for name, shape, other in ((first, a, b), (second, b, a)):
         if len(shape) == 1 and len(other) == 2 and shape[0] == other[0] != other[1]:
             return f"{name} has shape {shape}: did you mean `{name}.reshape({shape[0]}, 1)`?"
         if len(shape) == 2 and shape[1] == 1 and shape[0] == other[-1:][0] and shape[0] != 1:
             return f"{name} has shape {shape}: did you mean `{name}.reshape({shape[0]})`?"
     return "Shapes are matched from the right; sizes must be equal or 1."
+
+
+def _matmul_hint(first: str, second: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    if not a or not b:
+        return "matmul wants arrays, not scalars: use * to scale."
+    axis = -2 if len(b) > 1 else -1
+    if a[-1] == b[axis]:
+        return f"The leading axes {a[:-2]} and {b[:-2]} must broadcast against each other."
+    hint = f"expected {first}.shape[-1] == {second}.shape[{axis}], got {a[-1]} and {b[axis]}."
+    if len(b) > 1 and a[-1] == b[-1]:
+        return f"{hint} Did you mean `{first} @ {second}.{'T' if len(b) == 2 else 'mT'}`?"
+    if len(a) > 1 and a[-2] == b[axis]:
+        return f"{hint} Did you mean `{first}.{'T' if len(a) == 2 else 'mT'} @ {second}`?"
+    return hint
+
+
+def _einsum_hint(names: list[str], shapes: list[tuple[int, ...]], subscripts: str) -> str:
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, shape, term in zip(names, shapes, subscripts.partition("->")[0].split(","), strict=False):
+        if len(shape) != len(term):
+            return f"{name} has {len(shape)} axes, and its subscripts {term!r} name {len(term)}."
+        for label, n in zip(term, shape, strict=True):
+            known, where = sizes.setdefault(label, (n, name))
+            if n != known and 1 not in (n, known):
+                return f"expected one size for {label!r}, got {known} in {where} and {n} in {name}."
+    return ""
 
 
 def graph_freed(node: Node) -> GraphFreedError:
@@ -118,9 +142,8 @@ def array_changed(node: Node, position: int, array: Any) -> ChangedArrayError:
     if position < 0:
         kind, name = "result", node.name or "out"
     else:
-        kind, argument = "operand", node.op.names[0 if node.op.variadic else position]
-        argument = f"{argument}[{position}]" if node.op.variadic else argument
-        name = getattr(node.inputs[position], "name", None) or argument
+        kind, names = "operand", _argument_names(node.op, len(node.inputs))
+        name = getattr(node.inputs[position], "name", None) or names[position]
     return ChangedArrayError(
         f"{node.op.name}: its {kind} {describe(array, name)} was changed after the operation had used it, so its "
         f"gradient would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "
