@@ -31,7 +31,7 @@ FLOORS = (
     {"numpy_api"},
     {"tensor"},
     {"transforms"},
-    {"nn", "optim", "minibatch", "drawing"},
+    {"nn", "optim", "minibatch", "special", "drawing"},
     {"__init__"},
     {"demo"},
     {"cli"},

@@ -1,6 +1,6 @@
 """tinygrad_mb: reverse-mode automatic differentiation of mini-batches on NumPy."""
 
-from . import errors
+from . import errors, minibatch, nn, optim, special
 from .custom import primitive
 from .drawing import draw
 from .modes import detect_anomaly, enable_grad, no_grad, scope
@@ -19,9 +19,13 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "minibatch",
+    "nn",
     "no_grad",
+    "optim",
     "primitive",
     "scope",
+    "special",
     "stop_gradient",
     "value_and_grad",
     "vjp",

@@ -1,5 +1,5 @@
 """The table of derivatives: one line for each argument of each primitive."""
 
-from . import elementwise, indexing, products, reductions, shapes
+from . import convolution, elementwise, indexing, products, reductions, shapes, special
 
-__all__ = ["elementwise", "indexing", "products", "reductions", "shapes"]
+__all__ = ["convolution", "elementwise", "indexing", "products", "reductions", "shapes", "special"]

@@ -1,0 +1,5 @@
+"""Mini-batches."""
+
+from .batches import batches
+
+__all__ = ["batches"]
