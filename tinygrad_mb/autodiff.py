@@ -119,10 +119,10 @@ def _finish(
     if anomaly:
         _check_forward(op, values, out)
     if not mask or not grad:
-        return _unrecorded(result, out, mask)
+        return _unrecorded(op, values, result, out, mask)
     rules, saves, save, guarded = plan = op.plans.get(mask) or op.plan(mask)
     if not rules:
-        return _unrecorded(result, out, mask)
+        return _unrecorded(op, values, result, out, mask)
     dtype = out.dtype
     if dtype.kind != "f":
         raise errors.not_real(op, values, dtype)
@@ -147,10 +147,13 @@ def _finish(
     return result
 
 
-def _unrecorded(result: R, out: Any, mask: int) -> R:
+def _unrecorded(op: Primitive, values: Sequence[Any], result: R, out: Any, mask: int) -> R:
     result._node = None
-    if mask and type(out) is ndarray and out.base is not None:
-        out.setflags(write=False)  # a view of a recorded value is not a way to change it
+    if type(out) is ndarray:
+        if out.dtype.kind == "O":
+            raise errors.not_real(op, values, out.dtype)
+        if mask and out.base is not None:
+            out.setflags(write=False)  # a view of a recorded value is not a way to change it
     return result
 
 
@@ -174,7 +177,7 @@ def coerce(value: Any) -> Any:
             "masked arrays are not supported, since the mask would be lost: use np.where with the mask instead"
         )
     if isinstance(value, ndarray):
-        array = value.view(ndarray)
+        array = value if type(value) is ndarray else value.view(ndarray)
     elif isinstance(value, np.generic) or hasattr(value, "__array_function__"):
         array = value
     else:

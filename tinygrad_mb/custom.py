@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+import numpy as np
+
 from .autodiff import Recorded, coerce, record
 from .primitives import declare
 
@@ -65,6 +67,7 @@ def _checked(fn: Callable[..., Any]) -> Callable[..., Any]:
         out = fn(*args)
         if isinstance(out, Recorded):
             raise TypeError(f"{fn.__name__} returned a Tensor: a primitive computes with the plain arrays that it gets")
-        return coerce(out)
+        out = coerce(out)
+        return out.view() if isinstance(out, np.ndarray) else out
 
     return run

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from .graph import Node
@@ -75,12 +75,14 @@ def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], err
     if hint and op.name in ("matmul", "einsum"):
         message = "the shapes do not fit"  # NumPy's own words are about its internals
     text = f"{op.name}: {message}\n  operands: {operands(op, arrays, params)}" + (f"\n  {hint}" if hint else "")
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and not isinstance(error, IndexError):
         return ShapeError(text)
-    try:
-        return type(error)(text)
-    except Exception:
-        return RuntimeError(text)
+    for kind in type(error).__mro__:  # some cannot be made of a text, and their bases can
+        try:
+            return cast(Exception, kind(text))
+        except TypeError:
+            continue
+    return RuntimeError(text)
 
 
 def _shape_hint(op: Primitive, arrays: Sequence[Any], params: Sequence[Any]) -> str:
@@ -200,9 +202,10 @@ def user_line() -> str:
 
 
 def not_real(op: Primitive, values: Sequence[Any], dtype: Any) -> NotDifferentiableError:
-    """A result that should carry a gradient is complex, or no floating-point number at all."""
+    """A result is made of objects, or should carry a gradient and is no real floating-point number."""
+    expected = "tensors are of numbers" if dtype.kind == "O" else "gradients are of real floating-point numbers only"
     return NotDifferentiableError(
-        f"{op.name}: the result has dtype {dtype}, and gradients are of real floating-point numbers only\n"
+        f"{op.name}: the result has dtype {dtype}, and {expected}\n"
         f"  operands: {operands(op, values)}"
     )
 

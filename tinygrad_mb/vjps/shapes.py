@@ -5,6 +5,7 @@
 import numpy as np
 
 from ..custom import primitive
+from ..errors import NotDifferentiableError
 from ..primitives import declare, defvjp
 from .helpers import along
 
@@ -33,6 +34,8 @@ def _part(g, shapes, i, axis):
 @primitive
 def astype(x, dtype=float):
     """The same values in another dtype."""
+    if np.dtype(dtype).kind not in "fiubc":
+        raise NotDifferentiableError(f"arrays of dtype {np.dtype(dtype)} are not arrays of numbers")
     return x.astype(dtype)
 
 
