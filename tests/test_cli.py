@@ -1,0 +1,279 @@
+"""The command line, and the demonstration that it runs."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_mb as tg
+from tinygrad_mb.cli import main
+from tinygrad_mb.demo import data, identity, training
+
+HAS_LAYOUT = shutil.which("dot") is not None or importlib.util.find_spec("pygraphviz") is not None
+HAS_SKLEARN = importlib.util.find_spec("sklearn") is not None
+KEYS = ["one_by_one", "by_hand", "central_differences", "averaged_first"]
+
+
+@pytest.fixture
+def demo(tmp_path, capsys):
+    def run(*arguments):
+        code = main(["demo", "--out", str(tmp_path / "out"), *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def no_sklearn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+
+
+# ------------------------------------------------------------------------------------------- arguments
+
+
+def test_version_and_help(capsys):
+    for arguments, expected in [
+        (["--version"], [f"tinygrad_mb {tg.__version__}"]),
+        (["--help"], ["demo", "mini-batches", "--version"]),
+        (["demo", "--help"], ["--json", "--quiet", "--out", "--seed", "demo-output", "97 %"]),
+    ]:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main(arguments)
+        out = capsys.readouterr().out
+        for text in expected:
+            assert text in out
+
+
+def test_no_command_prints_the_help(capsys):
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "demo" in err
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "one"])
+def test_a_wrong_seed_is_refused(capsys, seed):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["demo", f"--seed={seed}"])
+    assert f"a seed is a whole number from 0 on, not '{seed}'" in capsys.readouterr().err
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["demo", "--out", str(tmp_path / "file" / "below")]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("tinygrad-mb: ")
+    assert err.count("\n") == 1
+
+
+def test_the_module_is_the_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "tinygrad_mb", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"tinygrad_mb {tg.__version__}\n"
+
+
+# -------------------------------------------------------------------------------------------- the demo
+
+
+def test_json_is_one_object_with_all_figures(demo):
+    code, out, err = demo("--json", "--seed", "3")
+    figures = json.loads(out)
+    assert out.count("\n") == 1
+    assert (code, err) == (0, "")
+    assert figures["passed"] is True
+    assert figures["seed"] == 3
+    assert figures["accuracy"] >= 0.97
+    assert figures["data"]["synthetic"] is not HAS_SKLEARN
+    assert figures["training"]["steps"] == 30 * -(-figures["data"]["train"] // 32)
+    assert list(figures["identity"]) == KEYS
+    assert all(row["passed"] for row in figures["identity"].values())
+    assert figures["identity"]["one_by_one"]["error"] < 1e-12
+    assert figures["identity"]["by_hand"]["error"] < 1e-12
+    assert figures["identity"]["central_differences"]["error"] < 1e-6
+    assert figures["identity"]["averaged_first"]["error"] > 0.5
+
+
+def test_the_picture_is_where_the_demo_says(demo, tmp_path):
+    _, out, _ = demo("--json")
+    picture = tmp_path / "out" / ("loss.svg" if HAS_LAYOUT else "loss.dot")
+    assert json.loads(out)["picture"] == str(picture)
+    assert "losses" in picture.read_text(encoding="utf-8")
+    assert "no backward yet" not in picture.read_text(encoding="utf-8")
+
+
+def test_a_seed_decides_all_figures(demo):
+    def figures(seed):
+        found = json.loads(demo("--json", "--seed", seed)[1])
+        return found["accuracy"], found["training"]["loss"], found["identity"]
+
+    assert figures("1") == figures("1")
+    assert figures("1") != figures("2")
+
+
+def test_the_table_is_for_people(demo):
+    code, out, err = demo()
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert sum("agrees" in line for line in lines) == 3
+    wrong = [line for line in lines if "WRONG" in line]
+    assert len(wrong) == 1
+    assert "wrong by" in wrong[0]
+    assert any("max |a - b| / max |b|" in line for line in lines)
+    assert any(line.startswith("accuracy") for line in lines)
+    assert all(len(line) < 120 for line in lines if not line.startswith("picture"))
+    assert out.isascii()
+
+
+def test_quiet_prints_results_only(demo):
+    code, out, err = demo("--quiet")
+    assert (code, err) == (0, "")
+    lines = [line for line in out.splitlines() if "scikit-learn" not in line and "pip install" not in line]
+    assert len(lines) == 6
+    assert lines[0].startswith("accuracy")
+    assert lines[-1].startswith("picture")
+
+
+def test_without_scikit_learn_a_synthetic_set_is_announced(demo, no_sklearn):
+    code, out, _ = demo("--quiet")
+    assert code == 0
+    assert out.startswith("NOT the handwritten digits: scikit-learn is missing")
+    assert 'pip install "tinygrad_mb[demo]"' in out
+    figures = json.loads(demo("--json")[1])
+    assert figures["data"]["synthetic"] is True
+    assert 0.97 <= figures["accuracy"] < 1
+
+
+def test_the_bar_is_tqdm_s_where_it_is_installed(monkeypatch, capsys):
+    monkeypatch.setattr(training, "EPOCHS", 1)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert list(training._progress(range(3), True)) == [0, 1, 2]
+    monkeypatch.undo()
+    if importlib.util.find_spec("tqdm"):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        assert list(training._progress(range(3), True)) == [0, 1, 2]
+        out, err = capsys.readouterr()
+        assert not out
+        assert "training" in err
+        assert "3/3" in err
+    assert list(training._progress(range(3), False)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_layout_program_the_dot_text_is_kept(demo, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(shutil, "which", lambda *_: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "pygraphviz" else find(name, *a))
+    code, out, _ = demo("--quiet")
+    assert code == 0
+    assert (tmp_path / "out" / "loss.dot").read_text(encoding="utf-8").startswith("digraph")
+    assert 'pip install "tinygrad_mb[draw]"' in out
+
+
+# --------------------------------------------------------------------------- a check that fails says so
+
+
+@pytest.mark.parametrize("way", ["one_by_one", "by_hand"])
+def test_a_slightly_wrong_way_fails(demo, monkeypatch, way):
+    right = getattr(identity, way)
+    monkeypatch.setattr(identity, way, lambda *a: [g * (1 + 1e-9) for g in right(*a)])
+    code, out, err = demo()
+    assert code == 1
+    assert "DISAGREES" in out
+    assert f"FAILED    {way}" in err
+
+
+def test_a_wrong_engine_fails_every_right_row(demo, monkeypatch):
+    right = identity.backward
+    monkeypatch.setattr(identity, "backward", lambda *a: [g * 32 for g in right(*a)])  # summed, not averaged
+    code, out, err = demo("--json")
+    assert code == 1
+    figures = json.loads(out)
+    assert figures["passed"] is False
+    assert [figures["identity"][key]["passed"] for key in KEYS] == [False, False, False, True]
+    assert err.count("FAILED") == 3
+
+
+def test_a_low_accuracy_fails(demo, monkeypatch):
+    monkeypatch.setattr(training, "EPOCHS", 0)
+    code, _, err = demo("--quiet")
+    assert code == 1
+    assert "is less than 0.97" in err
+
+
+# ------------------------------------------------------------------------------------- the four ways
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(5)
+    return training.new_model(0), rng.normal(size=(7, 64)), rng.integers(0, 10, 7)
+
+
+def test_right_ways_agree_and_have_the_parameters_shapes_and_dtype(batch):
+    model, x, y = batch
+    parameters = [t.data for t in model.parameters()]
+    right = identity.backward(model, x, y)
+    for way in (identity.one_by_one(model, x, y), identity.by_hand(parameters, x, y)):
+        assert [(g.shape, g.dtype) for g in way] == [(p.shape, np.float64) for p in parameters]
+        for g, b in zip(way, right, strict=True):
+            np.testing.assert_allclose(g, b, rtol=1e-10, atol=1e-14)
+
+
+def test_averaging_first_gets_only_the_last_bias_right(batch):
+    model, x, y = batch
+    parameters = [t.data for t in model.parameters()]
+    right = identity.backward(model, x, y)
+    wrong = identity.averaged_first(parameters, x, y)
+    errors = [identity.largest_error([a], [b], [b]) for a, b in zip(wrong, right, strict=True)]
+    assert min(errors[:3]) > 0.1
+    assert errors[3] < 1e-12
+
+
+def test_averaging_first_is_right_when_all_examples_are_the_same(batch):
+    model, x, y = batch
+    x, y = np.repeat(x[:1], 5, axis=0), np.repeat(y[:1], 5)
+    right = identity.backward(model, x, y)
+    assert identity.largest_error(
+        identity.averaged_first([t.data for t in model.parameters()], x, y), right, right
+    ) < 1e-12  # fmt: skip
+
+
+def test_central_differences_leave_out_kinks(batch):
+    model, x, y = batch
+    parameters = [t.data for t in model.parameters()]
+    x[0] = 0.0  # with a bias of 0, every relu of this example is at its kink
+    _, _, kinks = identity.central_differences(parameters, x, y, np.random.default_rng(0))
+    assert kinks == identity.SAMPLE  # all entries of the first bias, and no others
+    before = [p.copy() for p in parameters]
+    x[0] = 1.0
+    places, slopes, kinks = identity.central_differences(parameters, x, y, np.random.default_rng(0))
+    assert kinks == 0
+    assert [len(p) for p in places] == [len(s) for s in slopes] == [100, 100, 100, 10]
+    for p, q in zip(parameters, before, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_a_nan_is_never_within_the_tolerance():
+    nan, one = [np.array([np.nan, 1.0])], [np.ones(2)]
+    error = identity.largest_error([*one, *nan], [*one, *one], [*one, *one])
+    assert not identity.Row("key", "text", error, 1e-3).passed
+    assert not identity.Row("key", "text", float("nan"), None).passed
+
+
+def test_the_test_set_is_disjoint_stratified_and_standardised_with_the_training_set_only():
+    found = data.load()
+    train, test = {x.tobytes() for x in found.x_train}, {x.tobytes() for x in found.x_test}
+    assert not train & test
+    shares = np.bincount(found.y_test) / np.bincount(np.concatenate([found.y_train, found.y_test]))
+    assert abs(shares - 0.25).max() < 0.01
+    assert abs(found.x_train.mean(axis=0)).max() < 1e-12
+    np.testing.assert_allclose(found.x_train.std() ** 2, (found.x_train**2).mean(), rtol=1e-12)
+    assert found.x_train.dtype == found.x_test.dtype == np.float64
+    assert len(set(found.y_test[:32])) > 5  # the batch that is looked at is a mixed one
