@@ -148,8 +148,8 @@ def array_changed(node: Node, position: int, array: Any) -> ChangedArrayError:
         name = getattr(node.inputs[position], "name", None) or names[position]
     return ChangedArrayError(
         f"{node.op.name}: its {kind} {describe(array, name)} was changed after the operation had used it, so its "
-        f"gradient would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation a copy: "
-        f"`{name}.copy()`."
+        f"gradient would be wrong ({describe_node(node)}). Change arrays only after backward(), or give the operation "
+        f"a copy: `{name}.copy()`."
     )
 
 
@@ -205,8 +205,7 @@ def not_real(op: Primitive, values: Sequence[Any], dtype: Any) -> NotDifferentia
     """A result is made of objects, or should carry a gradient and is no real floating-point number."""
     expected = "tensors are of numbers" if dtype.kind == "O" else "gradients are of real floating-point numbers only"
     return NotDifferentiableError(
-        f"{op.name}: the result has dtype {dtype}, and {expected}\n"
-        f"  operands: {operands(op, values)}"
+        f"{op.name}: the result has dtype {dtype}, and {expected}\n  operands: {operands(op, values)}"
     )
 
 
