@@ -19,7 +19,7 @@ def test_the_pages_that_teach_have_programs():
 @pytest.mark.parametrize("page", PAGES_WITH_PROGRAMS, ids=lambda page: page.stem)
 def test_every_program_of_a_page_gives_the_output_shown(page):
     text = re.sub(r"^ *```.*$", "", page.read_text(), flags=re.MULTILINE)  # a fence ends the output before it
-    program = doctest.DocTestParser().get_doctest(text, {}, page.stem, str(page), 0)
+    program = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, page.stem, str(page), 0)
     report: list[str] = []
     outcome = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(program, out=report.append)
     assert not outcome.failed, "".join(report)

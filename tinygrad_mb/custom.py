@@ -54,7 +54,7 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
                 return record(op, values, type(value))
         return fn(*values)
 
-    own = fn.__module__.partition(".")[0] == __name__.partition(".")[0]
+    own = (fn.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
     op = declare(call, signature, fn if own else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__)
     return call
 
