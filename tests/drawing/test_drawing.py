@@ -100,6 +100,8 @@ def test_gradients_are_shown_only_after_backward_and_zero_is_not_none():
     scalar = tg.Tensor(3.0, requires_grad=True, name="scalar")
     (scalar * scalar).backward()
     assert boxes_by_title(scalar * 1.0)["scalar"].lines == ("scalar float64", "gradient 6")
+    scalar.grad = -0.0
+    assert boxes_by_title(scalar * 1.0)["scalar"].lines[1] == "gradient 0"
     scalar.grad = np.nan
     assert boxes_by_title(scalar * 1.0)["scalar"].lines[1] == "gradient nan"
 

@@ -36,7 +36,7 @@ def _clusters() -> tuple[Array, Array]:
     """Ten clouds of points in 64 dimensions, with some overlap."""
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(10), 180)
-    return rng.normal(size=(10, 64))[y] + 1.6 * rng.normal(size=(y.size, 64)), y
+    return rng.normal(size=(10, 64))[y] + 1.7 * rng.normal(size=(y.size, 64)), y
 
 
 def _prepare(name: str, synthetic: bool, x: Array, y: Array) -> Data:

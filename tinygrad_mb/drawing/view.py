@@ -143,7 +143,7 @@ def _gradient(node: Node) -> str:
     if not isinstance(grad, np.ndarray):
         return f"gradient: {type(grad).__name__}"
     if grad.size == 1:
-        return f"gradient {grad.item():.3g}"
+        return f"gradient {grad.item() + 0.0:.3g}"  # no "-0"
     if grad.size == 0:
         return "gradient: empty"
     with np.errstate(all="ignore"):
