@@ -84,6 +84,13 @@ class ArrayLike(Recorded):
             )
         return bool(self._data)
 
+    @property
+    def _mask(self) -> Any:  # what masked arrays ask their other operand for
+        raise errors.NotDifferentiableError(
+            f"{errors.describe(self, 'a tensor')} does not combine with masked arrays, since the derivative would be "
+            "lost: use np.where with the mask instead"
+        )
+
     # -------------------------------------------------------------------------------- comparisons
 
     def __eq__(self, other: Any) -> Any:

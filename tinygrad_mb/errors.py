@@ -58,7 +58,7 @@ def describe_node(node: Node) -> str:
 def operands(op: Primitive, arrays: Sequence[Any], params: Sequence[Any] = ()) -> str:
     """The operands and the other arguments of a call, one phrase each."""
     phrases = [describe(array, name) for name, array in zip(_argument_names(op, len(arrays)), arrays, strict=True)]
-    for name, value in zip(op.names[op.arrays :], params, strict=True):
+    for name, value in zip(op.names[op.arrays :], params, strict=False):
         if value is not None:
             phrases.append(f"{name}={value!r}"[:80])
     return ", ".join(phrases)
