@@ -207,13 +207,16 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
     """
     wanted = dict.fromkeys(wrt)
     relevant = set(wrt)
-    nodes = []
+    nodes, running = [], []
     for node in reversed(differentiable_ancestors(seeds, oldest=min(node.order for node in wrt))):
-        if node in wanted or (node.plan and not relevant.isdisjoint([node.inputs[k] for k, _, _ in node.plan.rules])):
-            relevant.add(node)
-            nodes.append(node)
+        if node.plan and not relevant.isdisjoint([node.inputs[k] for k, _, _ in node.plan.rules]):
+            running.append(node)
+        elif node not in wanted:
+            continue
+        relevant.add(node)
+        nodes.append(node)
     nodes.reverse()
-    verify(nodes)
+    verify(running)
     walk(nodes, dict(seeds), wanted, relevant, cls)
     found = {node: g for node, g in wanted.items() if g is not None}
     if cls is not None:
@@ -266,7 +269,7 @@ def walk(
                     node.grad = g if node in owned else _own(g)
         if op is None:
             continue
-        saved = node.saved if cls is None else _attach_saved(node, cls)
+        saved = node.saved if cls is None or node.saved is None else _attach_saved(node, cls)
         inputs = node.inputs
         for position, pull, name in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
             parent = inputs[position]

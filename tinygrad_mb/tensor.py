@@ -220,7 +220,7 @@ class Tensor(ArrayLike):
         array(6.)
         """
         node = self._require_node("backward()")
-        autodiff.backward(node, self._seed(gradient, "backward"), retain_graph)
+        autodiff.backward(node, self._seed(gradient, "backward", False), retain_graph)
 
     @overload
     def gradient(self, wrt: Tensor, /, *, gradient: Any = ..., create_graph: Literal[False] = ...) -> Array: ...
@@ -246,7 +246,7 @@ class Tensor(ArrayLike):
             raise TypeError("gradient() wants the tensors to differentiate by: loss.gradient(W, b)")
         root = self._require_node("gradient()")
         nodes = [t._require_node(f"the gradient by {errors.describe(t)}") for t in wrt]
-        seed = self._seed(gradient, "gradient")
+        seed = self._seed(gradient, "gradient", create_graph)
         if create_graph:
             seed = seed if isinstance(seed, Tensor) else Tensor(np.array(seed))
             with enable_grad():
@@ -274,7 +274,7 @@ class Tensor(ArrayLike):
             )
         return node
 
-    def _seed(self, gradient: Any, method: str) -> Any:
+    def _seed(self, gradient: Any, method: str, create_graph: bool) -> Any:
         if gradient is None:
             if self.shape != ():
                 raise errors.ShapeError(
@@ -283,6 +283,8 @@ class Tensor(ArrayLike):
                     f"shape {self.shape})"
                 )
             return self.dtype.type(1)
+        if isinstance(gradient, Tensor) and not create_graph:
+            gradient = gradient._data
         if isinstance(gradient, Tensor):
             gradient = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
         else:
