@@ -14,7 +14,7 @@ from .optimizer import Optimizer
 class Adam(Optimizer):
     """Adam: steps along the mean of the gradients, divided by the root of their mean square.
 
-    With g the gradient, λ ``weight_decay`` (the gradient of λ/2 |θ|^2), and t the number of the step, a step is
+    With g the gradient, λ ``weight_decay`` (the gradient of λ/2 ‖θ‖²), and t the number of the step, a step is
 
         g ← g + λ θ;   m ← β1 m + (1 - β1) g;   v ← β2 v + (1 - β2) g^2;
         θ ← θ - lr m̂ / (sqrt(v̂) + eps)   with   m̂ = m / (1 - β1^t),   v̂ = v / (1 - β2^t)
@@ -51,28 +51,32 @@ class Adam(Optimizer):
         self.eps = self._number("eps", eps)
         super().__init__(params, lr, weight_decay)
 
-    def _update(self, t: int, scratch: Array, data: Array, grad: Array, *state: Array) -> None:
+    def _numbers(self, t: int) -> tuple[float, ...]:
+        beta1, beta2 = self.betas
+        c = math.sqrt(1 - beta2**t)  # lr m̂ / (sqrt(v̂) + eps) with both of its parts multiplied by c
+        decay = 1 - self.lr * self.weight_decay if self._decoupled else self.weight_decay
+        return decay, 1 - beta1, 1 - beta2, c * self.eps, self.lr * c / (1 - beta1**t)
+
+    def _update(self, numbers: list[Array], room: Array, data: Array, grad: Array, *state: Array) -> None:
         mean, square = state
-        (beta1, beta2), lr = self.betas, float(self.lr)
+        decay, new_in_mean, new_in_square, eps, lr = numbers
         if self.weight_decay and self._decoupled:
-            np.multiply(data, 1 - lr * self.weight_decay, data)
+            np.multiply(data, decay, data)
         elif self.weight_decay:
-            np.multiply(data, self.weight_decay, scratch)
-            grad = np.add(scratch, grad)
-        np.subtract(grad, mean, scratch)
-        np.multiply(scratch, 1 - beta1, scratch)
-        np.add(mean, scratch, mean)
-        np.multiply(grad, grad, scratch)
-        np.subtract(scratch, square, scratch)
-        np.multiply(scratch, 1 - beta2, scratch)
-        np.add(square, scratch, square)
-        # lr m̂ / (sqrt(v̂) + eps), both its parts times c = sqrt(1 - β2^t)
-        c = math.sqrt(1 - beta2**t)
-        np.sqrt(square, scratch)
-        np.add(scratch, c * self.eps, scratch)
-        np.divide(mean, scratch, scratch)
-        np.multiply(scratch, lr * c / (1 - beta1**t), scratch)
-        np.subtract(data, scratch, data)
+            np.multiply(data, decay, room)
+            grad = np.add(room, grad)
+        np.subtract(grad, mean, room)
+        np.multiply(room, new_in_mean, room)
+        np.add(mean, room, mean)
+        np.multiply(grad, grad, room)
+        np.subtract(room, square, room)
+        np.multiply(room, new_in_square, room)
+        np.add(square, room, square)
+        np.sqrt(square, room)
+        np.add(room, eps, room)
+        np.divide(mean, room, room)
+        np.multiply(room, lr, room)
+        np.subtract(data, room, data)
 
 
 class AdamW(Adam):

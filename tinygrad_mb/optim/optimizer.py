@@ -1,8 +1,7 @@
-"""What all optimizers share: the list of parameters, the walk over them, their state."""
+"""What all optimizers share: the parameters with their state, and the walk over them."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -17,6 +16,19 @@ from ..tensor import Tensor
 _BLOCK = 1 << 15  # elements that are updated at a time: their arrays stay in the processor's cache
 
 
+class _Trained:
+    """A parameter, its path, the number of its steps, the arrays kept for it, and room for intermediate results."""
+
+    __slots__ = ("path", "room", "state", "steps", "tensor")
+
+    def __init__(self, path: str, tensor: Tensor, slots: tuple[str, ...], room: Array) -> None:
+        self.path = path
+        self.tensor = tensor
+        self.steps = 0
+        self.state = {slot: np.zeros_like(tensor.data) for slot in slots}
+        self.room = room[: tensor.size].reshape(tensor.shape) if tensor.size <= _BLOCK else room
+
+
 class Optimizer:
     """The walk over the parameters; subclasses say how one is updated.
 
@@ -28,81 +40,90 @@ class Optimizer:
     settings: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
 
     def __init__(self, params: Any, lr: float, weight_decay: float) -> None:
-        self.params = _parameters(type(self).__name__, params)
         self.lr = self._number("lr", lr)
         self.weight_decay = self._number("weight_decay", weight_decay)
-        tensors = self.params.values()
-        self._steps = dict.fromkeys(self.params, 0)
-        self._state = {path: {slot: np.zeros_like(p.data) for slot in self.slots} for path, p in self.params.items()}
-        rooms = {p.dtype: np.empty(min(_BLOCK, max(q.size for q in tensors)), p.dtype) for p in tensors}
-        self._scratch = {
-            path: rooms[p.dtype][: p.size].reshape(p.shape if p.size <= _BLOCK else -1)
-            for path, p in self.params.items()
-        }
+        tensors = _trainable(type(self).__name__, params)
+        size = min(_BLOCK, max(tensor.size for tensor in tensors.values()))
+        self._groups: dict[Any, list[_Trained]] = {tensor.dtype: [] for tensor in tensors.values()}
+        rooms = {dtype: np.empty(size, dtype) for dtype in self._groups}
+        self._trained = [_Trained(path, p, self.slots, rooms[p.dtype]) for path, p in tensors.items()]
+        for trained in self._trained:
+            self._groups[trained.tensor.dtype].append(trained)
 
     def step(self) -> None:
         """Change each parameter in place; one whose ``grad`` is None stays as it is, and so does its state."""
-        for path, parameter in self.params.items():
-            grad = parameter.grad
-            if grad is None:
-                continue
-            self._steps[path] += 1
-            arrays = (parameter._data, grad, *self._state[path].values())
-            scratch = self._scratch[path]
-            if grad.size <= _BLOCK:
-                self._update(self._steps[path], scratch, *arrays)
-                continue
-            access: Any = [["readonly"] if array is grad else ["readwrite"] for array in arrays]
-            with np.nditer(arrays, ["external_loop", "buffered"], access, buffersize=_BLOCK) as blocks:
-                for block in blocks:
-                    self._update(self._steps[path], scratch[: block[0].size], *block)
+        for dtype, group in self._groups.items():
+            steps = 0
+            for trained in group:
+                grad = trained.tensor.grad
+                if grad is None:
+                    continue
+                trained.steps += 1
+                if trained.steps != steps:
+                    steps = trained.steps
+                    numbers = [np.array(number, dtype) for number in self._numbers(steps)]  # faster than Python's own
+                if grad.size <= _BLOCK:
+                    self._update(numbers, trained.room, trained.tensor._data, grad, *trained.state.values())
+                    continue
+                arrays = (trained.tensor._data, grad, *trained.state.values())
+                access: Any = [["readonly"] if array is grad else ["readwrite"] for array in arrays]
+                with np.nditer(arrays, ["external_loop", "buffered"], access, buffersize=_BLOCK) as blocks:
+                    for block in blocks:
+                        self._update(numbers, trained.room[: block[0].size], *block)
 
-    def _update(self, t: int, scratch: Array, data: Array, grad: Array, *state: Array) -> None:
-        """Change ``data`` and the state in the ``t``-th step; ``scratch`` is of their shape, ``grad`` read only."""
+    def _numbers(self, t: int) -> tuple[float, ...]:
+        """The factors of the ``t``-th step; ``_update`` gets them as arrays without axes, of the parameter's dtype."""
+        raise NotImplementedError
+
+    def _update(self, numbers: list[Array], room: Array, data: Array, grad: Array, *state: Array) -> None:
+        """Change ``data`` and the state in place; ``room`` is of their shape, and ``grad`` is not to be changed."""
         raise NotImplementedError
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for parameter in self.params.values():
-            parameter.grad = None
+        for trained in self._trained:
+            trained.tensor.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The settings, and for each parameter's path the number of its steps and copies of its arrays."""
+        """The settings, and for each parameter's path the number of its steps and copies of the arrays kept for it."""
         return {
             "settings": {name: getattr(self, name) for name in self.settings},
-            "state": {path: {"steps": self._steps[path], **copy.deepcopy(self._state[path])} for path in self.params},
+            "state": {
+                t.path: {"steps": t.steps, **{slot: array.copy() for slot, array in t.state.items()}}
+                for t in self._trained
+            },
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave.
 
-        Raises ``ValueError``, and changes nothing, if the parameters or the arrays kept for them are others.
+        Raises ``ValueError``, and changes nothing, if the settings, the parameters or the arrays kept are others.
         """
-        settings, arrays = state["settings"], state["state"]
-        problems = [f"missing: {path}" for path in self.params if path not in arrays]
-        problems += [f"unexpected: {path}" for path in arrays if path not in self.params]
+        settings, found = state["settings"], state["state"]
+        paths = {trained.path for trained in self._trained}
+        problems = [f"missing: {path}" for path in paths if path not in found]
+        problems += [f"unexpected: {path}" for path in found if path not in paths]
         if set(settings) != set(self.settings):
             problems.append(f"settings: {sorted(settings)}, not {sorted(self.settings)}")
-        for path in self.params.keys() & arrays.keys():
-            wanted = {"steps": (), **{slot: array.shape for slot, array in self._state[path].items()}}
-            found = {name: np.shape(value) for name, value in arrays[path].items()}
-            if found != wanted:
-                problems.append(f"{path}: {found} does not fit {wanted}")
+        for trained in self._trained:
+            shapes = {name: np.shape(value) for name, value in found.get(trained.path, {"steps": 0}).items()}
+            wanted = {"steps": (), **dict.fromkeys(trained.state, trained.tensor.shape)}
+            if trained.path in found and shapes != wanted:
+                problems.append(f"{trained.path}: {shapes}, not {wanted}")
         if problems:
             raise ValueError(f"load_state_dict of {type(self).__name__}:\n  " + "\n  ".join(problems))
         for name, value in settings.items():
             setattr(self, name, value)
-        for path, slots in self._state.items():
-            self._steps[path] = int(arrays[path]["steps"])
-            for slot, array in slots.items():
-                array[...] = arrays[path][slot]
+        for trained in self._trained:
+            trained.steps = int(found[trained.path]["steps"])
+            for slot, array in trained.state.items():
+                array[...] = found[trained.path][slot]
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name)}" for name in self.settings)
-        return f"{type(self).__name__}({len(self.params)} parameters, {settings})"
+        return f"{type(self).__name__}({len(self._trained)} parameters, {settings})"
 
     def _number(self, name: str, value: Any, below: float = math.inf) -> float:
-        """The setting as a Python number, which leaves the parameters' dtype alone."""
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -113,7 +134,7 @@ class Optimizer:
         return number
 
 
-def _parameters(operation: str, params: Any) -> dict[str, Tensor]:
+def _trainable(operation: str, params: Any) -> dict[str, Tensor]:
     """The tensors in a module or a nest by path, each once; raises for what cannot be trained."""
     nest = Nest(params)
     found: dict[int, tuple[str, Tensor]] = {}

@@ -13,7 +13,7 @@ from .optimizer import Optimizer
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum and weight decay.
 
-    With g the gradient, λ ``weight_decay`` (the gradient of λ/2 |θ|^2) and μ ``momentum``, a step is
+    With g the gradient, λ ``weight_decay`` (the gradient of λ/2 ‖θ‖²) and μ ``momentum``, a step is
 
         g ← g + λ θ;   v ← μ v + g;   θ ← θ - lr v,   or with ``nesterov``   θ ← θ - lr (g + μ v)
 
@@ -46,19 +46,22 @@ class SGD(Optimizer):
         self.slots = ("velocity",) if self.momentum else ()
         super().__init__(params, lr, weight_decay)
 
-    def _update(self, t: int, scratch: Array, data: Array, grad: Array, *state: Array) -> None:
-        lr = float(self.lr)
+    def _numbers(self, t: int) -> tuple[float, ...]:
+        return self.lr, self.weight_decay, self.momentum, self.lr * self.momentum
+
+    def _update(self, numbers: list[Array], room: Array, data: Array, grad: Array, *state: Array) -> None:
+        lr, weight_decay, momentum, lr_momentum = numbers
         if self.weight_decay:
-            np.multiply(data, self.weight_decay, scratch)
-            grad = np.add(scratch, grad, scratch)
+            np.multiply(data, weight_decay, room)
+            grad = np.add(room, grad, room)
         if state:
-            velocity = state[0]
-            np.multiply(velocity, self.momentum, velocity)
+            (velocity,) = state
+            np.multiply(velocity, momentum, velocity)
             np.add(velocity, grad, velocity)
             if self.nesterov:
-                np.multiply(grad, lr, scratch)
-                np.subtract(data, scratch, data)
-                lr *= self.momentum
+                np.multiply(grad, lr, room)
+                np.subtract(data, room, data)
+                lr = lr_momentum
             grad = velocity
-        np.multiply(grad, lr, scratch)
-        np.subtract(data, scratch, data)
+        np.multiply(grad, lr, room)
+        np.subtract(data, room, data)
