@@ -47,6 +47,10 @@ def record(op: Primitive, values: Sequence[Any], cls: type[R]) -> R:
     The result is of class ``cls``.  Raises what NumPy raises, with the operands named, and
     ``NotDifferentiableError`` for a result that should carry a gradient and is not real.
     """
+    if op.arrays == 1 and not op.variadic and isinstance(values[0], Recorded):
+        return record_unary(op, values[0], cls, tuple(values[1:]))
+    if op.arrays == 2 == len(values):
+        return record_binary(op, values[0], values[1], cls)
     data, nodes, mask = [], [], 0
     arrays = values[0] if op.variadic else values[: op.arrays]
     for position, value in enumerate(arrays):

@@ -43,7 +43,7 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         values = op.bind(*args, **kwargs)
-        for name, value in zip(op.names[arrays:], values[arrays:], strict=True):
+        for name, value in zip(options, values[arrays:], strict=True) if options else ():
             if isinstance(value, Recorded):
                 raise TypeError(
                     f"{op.name}: the option {name} is a Tensor, and options are constants: declare {name} without a "
@@ -56,6 +56,7 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
 
     own = (fn.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
     op = declare(call, signature, fn if own else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__)
+    options = op.names[arrays:]
     return call
 
 
