@@ -14,6 +14,7 @@ __all__ = [
     "detect_anomaly",
     "draw",
     "enable_grad",
+    "errors",
     "grad",
     "hessian",
     "hvp",

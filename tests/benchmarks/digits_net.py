@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from side_by_side import Step
 
@@ -17,7 +19,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 def initial() -> tuple[list[np.ndarray], list[np.ndarray]]:
     rng = np.random.default_rng(1)
-    Ws = [rng.normal(0, d**-0.5, (d, h)).astype(np.float32) for d, h in zip(SIZES[:-1], SIZES[1:], strict=True)]
+    Ws = [rng.normal(0, d**-0.5, (d, h)).astype(np.float32) for d, h in pairwise(SIZES)]
     return Ws, [np.zeros(h, np.float32) for h in SIZES[1:]]
 
 
