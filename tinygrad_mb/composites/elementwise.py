@@ -73,12 +73,13 @@ def polyval(p, x):
 def vander(x, N=None, increasing=False):
     N = x.shape[0] if N is None else N
     powers = np.arange(N) if increasing else np.arange(N)[::-1]
-    return x[:, None] ** powers.astype(x.dtype)
+    return x[:, None] ** powers
 
 
 @composite("linspace")
 def linspace(start, stop, num=50, endpoint=True, retstep=False, axis=0):
     t = _parts(start, stop, num, endpoint)
+    t = t.astype(np.result_type(1.0, *[a.dtype for a in (start, stop) if hasattr(a, "dtype")]))
     out = np.moveaxis(start + t * (stop - start), 0, axis)
     return (out, (stop - start) / (num - 1 if endpoint else num)) if retstep else out
 
@@ -94,8 +95,5 @@ def geomspace(start, stop, num=50, endpoint=True, axis=0):
 
 
 def _parts(start, stop, num, endpoint):
-    """0, ..., 1 (or short of it) along a new first axis, in the dtype of the result."""
-    arrays = [a for a in (start, stop) if hasattr(a, "shape")]
-    ndim = max([len(a.shape) for a in arrays])
-    t = np.arange(num) / max(num - 1 if endpoint else num, 1)
-    return t.astype(np.result_type(1.0, *[a.dtype for a in arrays])).reshape([num] + [1] * ndim)
+    """0, ..., 1 (or short of it) along a new first axis."""
+    return (np.arange(num) / max(num - 1 if endpoint else num, 1)).reshape([num] + [1] * max(np.ndim(start), np.ndim(stop)))

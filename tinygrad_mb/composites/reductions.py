@@ -108,7 +108,7 @@ def diff(a, n=1, axis=-1, prepend=_UNSET, append=_UNSET):
     parts = []
     for end in (prepend, a, append):
         if end is not _UNSET:
-            end = end if hasattr(end, "shape") else np.asarray(end, a.dtype)
+            end = array(end)
             parts.append(end if end.ndim else np.broadcast_to(end, (*a.shape[:axis], 1, *a.shape[axis + 1 :])))
     a = np.concatenate(parts, axis) if len(parts) > 1 else a
     for _ in range(n):
@@ -120,8 +120,7 @@ def diff(a, n=1, axis=-1, prepend=_UNSET, append=_UNSET):
 def ediff1d(ary, to_end=None, to_begin=None):
     ary = array(ary).reshape(-1)
     middle = ary[1:] - ary[:-1]
-    ends = [np.asarray(e, ary.dtype) if not hasattr(e, "shape") and e is not None else e for e in (to_begin, to_end)]
-    parts = [part.reshape(-1) for part in (ends[0], middle, ends[1]) if part is not None]
+    parts = [array(part).astype(ary.dtype).reshape(-1) for part in (to_begin, middle, to_end) if part is not None]
     return np.concatenate(parts) if len(parts) > 1 else middle
 
 

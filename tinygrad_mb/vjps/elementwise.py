@@ -24,6 +24,12 @@ def _or_one(x):
     return x + (x == 0)
 
 
+def _log_or_zero(x):
+    """The logarithm, 0 at 0; of a Python number it is one, so that it widens no dtype."""
+    log = np.log(_or_one(x))
+    return float(log) if type(x) in (int, float) else log
+
+
 def _bounded(x):
     """A logarithm of a sum of exponentials, 0 where the sum is."""
     return np.where(x == -math.inf, 0, x)
@@ -45,7 +51,7 @@ defvjp(np.fmod,       x=lambda g: g,                      y=lambda g, x, y: -g *
 # powers and roots: x ** 0 is flat, also at x = 0, and 0 ** y is flat in y
 for power in np.power, np.float_power:
     defvjp(power, x=lambda g, x, y: g * y * (x + ((x == 0) & (y == 0))) ** (y - 1),
-                  y=lambda g, out, x: g * out * np.log(x + (x == 0)))
+                  y=lambda g, out, x: g * out * _log_or_zero(x))
 defvjp(np.square,     x=lambda g, x: 2 * g * x)
 defvjp(np.sqrt,       x=lambda g, out: 0.5 * g / out)
 defvjp(np.cbrt,       x=lambda g, out: g / (3 * out * out))
@@ -88,7 +94,7 @@ for to_degrees in np.rad2deg, np.degrees:
 defvjp(np.absolute,   x=lambda g, x: g * np.sign(x))
 defvjp(np.fabs,       x=lambda g, x: g * np.sign(x))
 defvjp(np.heaviside,  y=lambda g, x: g * (x == 0))
-defvjp(np.copysign,   x=lambda g, x, y: g * np.sign(x) * np.copysign(1, y))
+defvjp(np.copysign,   x=lambda g, out, x: g * np.sign(x * out))
 defvjp(np.ldexp,      x=lambda g, y: np.ldexp(g, y))
 defvjp(np.maximum,    x=lambda g, x, y: _half_if_equal(g, x, y), y=lambda g, x, y: _half_if_equal(g, y, x))
 defvjp(np.minimum,    x=lambda g, x, y: _half_if_equal(g, y, x), y=lambda g, x, y: _half_if_equal(g, x, y))
