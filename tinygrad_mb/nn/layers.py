@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import record
+from ..primitives import PRIMITIVES
 from ..tensor import Tensor
 from ..vjps.special import linear
 from .module import Module
+
+_LINEAR = PRIMITIVES[linear]
 
 
 class Linear(Module):
@@ -56,7 +60,7 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Any:
         """``x @ W + b``."""
-        return x @ self.W if self.b is None else linear(x, self.W, self.b)
+        return x @ self.W if self.b is None else record(_LINEAR, (x, self.W, self.b), Tensor)
 
     def __repr__(self) -> str:
         return f"Linear({self.W.shape[0]}, {self.W.shape[1]}{', bias=False' if self.b is None else ''})"

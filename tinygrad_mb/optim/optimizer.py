@@ -13,8 +13,6 @@ from ..errors import describe
 from ..pytrees import Nest
 from ..tensor import Tensor
 
-_BLOCK = 1 << 15  # elements that are updated at a time: their arrays stay in the processor's cache
-
 
 class _Trained:
     """A parameter, its path, the number of its steps, the arrays kept for it, and room for intermediate results."""
@@ -26,7 +24,7 @@ class _Trained:
         self.tensor = tensor
         self.steps = 0
         self.state = {slot: np.zeros_like(tensor.data) for slot in slots}
-        self.room = room[: tensor.size].reshape(tensor.shape) if tensor.size <= _BLOCK else room
+        self.room = room[: tensor.size].reshape(tensor.shape)
 
 
 class Optimizer:
@@ -43,7 +41,7 @@ class Optimizer:
         self.lr = self._number("lr", lr)
         self.weight_decay = self._number("weight_decay", weight_decay)
         tensors = _trainable(type(self).__name__, params)
-        size = min(_BLOCK, max(tensor.size for tensor in tensors.values()))
+        size = max(tensor.size for tensor in tensors.values())
         self._groups: dict[Any, list[_Trained]] = {tensor.dtype: [] for tensor in tensors.values()}
         rooms = {dtype: np.empty(size, dtype) for dtype in self._groups}
         self._trained = [_Trained(path, p, self.slots, rooms[p.dtype]) for path, p in tensors.items()]
@@ -62,14 +60,7 @@ class Optimizer:
                 if trained.steps != steps:
                     steps = trained.steps
                     numbers = [np.array(number, dtype) for number in self._numbers(steps)]  # faster than Python's own
-                if grad.size <= _BLOCK:
-                    self._update(numbers, trained.room, trained.tensor._data, grad, *trained.state.values())
-                    continue
-                arrays = (trained.tensor._data, grad, *trained.state.values())
-                access: Any = [["readonly"] if array is grad else ["readwrite"] for array in arrays]
-                with np.nditer(arrays, ["external_loop", "buffered"], access, buffersize=_BLOCK) as blocks:
-                    for block in blocks:
-                        self._update(numbers, trained.room[: block[0].size], *block)
+                self._update(numbers, trained.room, trained.tensor._data, grad, *trained.state.values())
 
     def _numbers(self, t: int) -> tuple[float, ...]:
         """The factors of the ``t``-th step; ``_update`` gets them as arrays without axes, of the parameter's dtype."""
