@@ -454,11 +454,11 @@ class Tensor(ArrayLike):
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The sum over all elements, or along axes."""
-        return record_unary(_SUM, self, Tensor, (axis, keepdims,))
+        return record_unary(_SUM, self, Tensor, (axis, keepdims))
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The mean over all elements, or along axes."""
-        return record_unary(_MEAN, self, Tensor, (axis, keepdims,))
+        return record_unary(_MEAN, self, Tensor, (axis, keepdims))
 
     # ------------------------------------------------------------------------- NumPy's protocols
 

@@ -1,6 +1,6 @@
 """The time that ``import tinygrad_mb`` takes beyond NumPy's own.
 
-    python tests/benchmarks/imports.py
+Run with ``python tests/benchmarks/imports.py``.
 """
 
 from __future__ import annotations
