@@ -64,17 +64,29 @@ def record(op: Primitive, values: Sequence[Any], cls: type[R]) -> R:
             array, node = value if type(value) in _PLAIN else coerce(value), None
         data.append(array)
         nodes.append(node)
-    return _finish(op, cls, arrays, data, tuple(nodes), tuple(values[op.arrays :]), mask)
+    params = _frozen(tuple(values[op.arrays :]))
+    try:
+        out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
+    except Exception as error:
+        raise errors.call_failed(op, arrays, params, error) from error
+    return _finish(op, cls, arrays, data, tuple(nodes), params, out, mask)
 
 
 def record_unary(op: Primitive, x: Recorded, cls: type[R], params: tuple[Any, ...] = ()) -> R:
     """``record`` for one array, a tensor, and ``params`` for the other arguments, without its loops."""
     a, node = x._data, x._node
-    if node is None or node.plan is None:
-        return _finish(op, cls, (x,), (a,), (node,), params, 0)
-    if node.op is None and node.shape == () and type(a) is ndarray:
-        a = a[()]
-    return _finish(op, cls, (x,), (a,), (node,), params, 1)
+    mask = 0
+    if node is not None and node.plan is not None:
+        mask = 1
+        if node.op is None and node.shape == () and type(a) is ndarray:
+            a = a[()]
+    if params:
+        params = _frozen(params)
+    try:
+        out = op.fn(a, *params)
+    except Exception as error:
+        raise errors.call_failed(op, (x,), params, error) from error
+    return _finish(op, cls, (x,), (a,), (node,), params, out, mask)
 
 
 def record_binary(op: Primitive, x: Any, y: Any, cls: type[R]) -> R:
@@ -96,7 +108,11 @@ def record_binary(op: Primitive, x: Any, y: Any, cls: type[R]) -> R:
                 b = b[()]
     else:
         b, y_node = y if type(y) in _PLAIN else coerce(y), None
-    return _finish(op, cls, (x, y), (a, b), (x_node, y_node), (), mask)
+    try:
+        out = op.fn(a, b)
+    except Exception as error:
+        raise errors.call_failed(op, (x, y), (), error) from error
+    return _finish(op, cls, (x, y), (a, b), (x_node, y_node), (), out, mask)
 
 
 def _finish(
@@ -106,17 +122,10 @@ def _finish(
     data: Sequence[Any],
     nodes: tuple[Any, ...],
     params: tuple[Any, ...],
+    out: Any,
     mask: int,
 ) -> R:
-    """Compute the result, and make its node if an operand in ``mask`` needs a gradient."""
-    for param in params:
-        if type(param) is list or (type(param) is ndarray and param.flags.writeable):
-            params = deepcopy(params)  # what a rule reads in backward is not the caller's to change
-            break
-    try:
-        out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
-    except Exception as error:
-        raise errors.call_failed(op, values, params, error) from error
+    """Make the result, and its node if an operand in ``mask`` needs a gradient."""
     result = _new(cls)
     result._data = out
     grad, anomaly, scope = current()
@@ -159,6 +168,14 @@ def _unrecorded(op: Primitive, values: Sequence[Any], result: R, out: Any, mask:
         if mask and out.base is not None:
             out.setflags(write=False)  # a view of a recorded value is not a way to change it
     return result
+
+
+def _frozen(params: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a rule reads in backward is not the caller's to change."""
+    for param in params:
+        if type(param) is list or (type(param) is ndarray and param.flags.writeable):
+            return deepcopy(params)
+    return params
 
 
 def _constant(value: Any, data: Any) -> Any:
