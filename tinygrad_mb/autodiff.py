@@ -351,8 +351,9 @@ def verify(nodes: Iterable[Node]) -> None:
             raise errors.graph_freed(node)
         if node.guards is not None:
             for array, before, position in node.guards:
-                now = known.get(id(array))
-                if now is None:
+                if type(before) is bytes:
+                    now = array.tobytes()
+                elif (now := known.get(id(array))) is None:  # large, and perhaps saved by many nodes
                     now = known[id(array)] = fingerprint(array)
                 if now != before:
                     raise errors.array_changed(node, position, array)
