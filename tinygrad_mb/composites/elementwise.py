@@ -96,4 +96,5 @@ def geomspace(start, stop, num=50, endpoint=True, axis=0):
 
 def _parts(start, stop, num, endpoint):
     """0, ..., 1 (or short of it) along a new first axis."""
-    return (np.arange(num) / max(num - 1 if endpoint else num, 1)).reshape([num] + [1] * max(np.ndim(start), np.ndim(stop)))
+    parts = np.arange(num) / max(num - 1 if endpoint else num, 1)
+    return parts.reshape([num] + [1] * max(np.ndim(start), np.ndim(stop)))

@@ -40,7 +40,7 @@ def _is_basic(index: Any) -> bool:
     return not any(isinstance(part, (np.ndarray, bool, np.bool_)) for part in parts)
 
 
-def _winners(shape: tuple[int, ...], index: Any) -> Any:
+def _last_writers(shape: tuple[int, ...], index: Any) -> Any:
     """Which of the values assigned to ``index`` stay: of several for one place, NumPy keeps the last."""
     if _is_basic(index):
         return True
@@ -99,7 +99,7 @@ def where(condition, x, y):
 defvjp(operator.getitem, x=lambda g, x_shape, index: scatter_add(g, index, x_shape))
 defvjp(scatter_add,      v=lambda g, index: g[index])
 defvjp(put,              x=lambda g, index: put(g, 0, index),
-                         v=lambda g, x_shape, index: g[index] * _winners(x_shape, index))
+                         v=lambda g, x_shape, index: g[index] * _last_writers(x_shape, index))
 defvjp(where,            x=lambda g, condition: np.where(condition, g, 0),
                          y=lambda g, condition: np.where(condition, 0, g))
 # fmt: on

@@ -2,6 +2,8 @@
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
+import math
+
 import numpy as np
 
 from ..custom import primitive
@@ -18,13 +20,13 @@ def _inverse(axes, ndim):
 
 
 def _back(shift):
-    return tuple([-s for s in shift]) if np.iterable(shift) else -shift
+    return tuple([-s for s in shift]) if hasattr(shift, "__len__") else -shift
 
 
 def _part(g, shapes, i, axis):
     """The part of a concatenation that came from its i-th array."""
     if axis is None:
-        sizes = [int(np.prod(shape)) for shape in shapes]
+        sizes = [math.prod(shape) for shape in shapes]
         return g[sum(sizes[:i]) : sum(sizes[: i + 1])].reshape(shapes[i])
     axis %= len(g.shape)
     start = sum([shape[axis] for shape in shapes[:i]])
