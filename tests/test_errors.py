@@ -106,11 +106,6 @@ CASES = {
     "tensor of a tensor": (lambda: tg.Tensor(X), TypeError, ["x (5, 3) float64", "cut the graph", ".detach()"]),
     "tensor of tensors": (lambda: tg.Tensor([X, X]), TypeError, ["x (5, 3) float64", "np.stack"]),
     # NumPy's functions
-    "where": (
-        lambda: np.sum(X, where=np.ones((5, 3), bool)),
-        NotDifferentiableError,
-        ["sum", "where", "np.where(mask"],
-    ),
     "dtype": (lambda: np.sum(X, dtype=np.float32), NotDifferentiableError, ["sum", "dtype", ".astype"]),
     "unknown function": (lambda: np.unwrap(X), NotDifferentiableError, ["np.unwrap", "does not work on Tensors"]),
     "ufunc.at": (lambda: np.add.at(X, [0], 1.0), NotDifferentiableError, ["np.add.at", ".at[index].add"]),
