@@ -231,6 +231,6 @@ def sliding_window_view(x, window_shape, axis=None):
     if len(sizes) != len(axes) or any(n > x.shape[k] for n, k in zip(sizes, axes, strict=False)):
         raise ValueError(f"sliding_window_view: windows {sizes} do not fit the axes {tuple(axes)} of {x.shape}")
     for n, k in zip(sizes, axes, strict=True):
-        places = np.arange(x.shape[k] - n + 1)[:, None] + np.arange(n)
-        x = moveaxis(x[along(k, places)], k + 1, -1)
+        count = x.shape[k] - n + 1
+        x = np.stack([x[along(k, slice(i, i + count))] for i in range(n)], -1)
     return x

@@ -55,21 +55,35 @@ def _last_writers(shape: tuple[int, ...], index: Any) -> Any:
 def scatter_add(v, index=(), shape=()):
     """Zeros of ``shape`` with ``v`` added at ``index``, as often as a place is named there."""
     out = np.zeros(shape, v.dtype)
-    if _is_basic(index) or (isinstance(index, np.ndarray) and index.dtype.kind == "b"):
+    parts = index if isinstance(index, tuple) else (index,)
+    axes = [k for k, part in enumerate(parts) if isinstance(part, np.ndarray) and part.dtype.kind != "b"]
+    whole = all(isinstance(part, slice) and part == slice(None) for k, part in enumerate(parts) if k not in axes)
+    if _is_basic(index) or (len(parts) == 1 and not axes):
         out[index] = v
-    elif isinstance(index, np.ndarray) and v.ndim > index.ndim and v.size:
-        _add_rows(out, index.reshape(-1) % shape[0], v.reshape(index.size, *shape[1:]))
+    elif len(axes) == 1 and whole and v.ndim > parts[axes[0]].ndim and v.size:
+        axis, places = axes[0], parts[axes[0]]
+        if axis:
+            v = np.moveaxis(v, range(axis, axis + places.ndim), range(places.ndim))
+        rows = np.moveaxis(out, axis, 0)
+        _add_rows(rows, places.reshape(-1) % shape[axis], v.reshape(places.size, *rows.shape[1:]))
     else:
         np.add.at(out, index, v)
     return out
 
 
 def _add_rows(out, rows, v):
-    """``np.add.at(out, rows, v)`` by sorting, which is many times faster for long rows."""
+    """``np.add.at(out, rows, v)`` by sorting and adding long slices, which is many times faster."""
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
-    out[rows[starts]] = np.add.reduceat(v[order], starts, axis=0) if len(starts) < len(rows) else v[order]
+    counts = np.diff(starts, append=len(rows))
+    times = counts.max()
+    if 4 * times > len(starts):  # few places that are named often
+        out[rows[starts]] = np.add.reduceat(v[order], starts, axis=0)
+    else:
+        for k in range(times):
+            at = starts[counts > k]
+            out[rows[at]] += v[order[at + k]]
 
 
 def _check_fits(dtype, x):
