@@ -11,7 +11,7 @@ FUNCTIONS = frozenset({
 })  # fmt: skip
 
 # They make plain arrays, always with the dtype given: another one would widen float32 gradients.
-CREATION = frozenset({np.zeros, np.ones, np.eye})
+CREATION: frozenset[object] = frozenset({np.zeros, np.ones, np.eye})
 
 METHODS = frozenset({"reshape", "transpose", "swapaxes", "T", "sum", "mean", "astype"})
 
