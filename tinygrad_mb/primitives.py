@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -205,13 +206,14 @@ def binder(
     """
     if isinstance(signature, str):
         signature = inspect.signature(eval(f"lambda {signature}: None"))
-    ours = signature.parameters
-    try:
-        theirs = ours if isinstance(key, np.ufunc) else inspect.signature(key).parameters
-    except ValueError:  # written in C, and silent about its arguments
-        theirs = ours
-    if not ours.keys() <= theirs.keys():  # an older NumPy has another name for one
-        theirs = ours
+    ours = theirs = signature.parameters
+    if not isinstance(key, np.ufunc):
+        try:
+            theirs = inspect.signature(key).parameters
+        except ValueError:  # written in C, and silent about its arguments
+            theirs = MappingProxyType({})
+        if not ours.keys() <= theirs.keys():  # or an older NumPy has another name for one
+            theirs = MappingProxyType({**ours, "options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)})
     namespace: dict[str, Any] = {"refuse__": refuse_argument, "unset__": _UNSET}
     code, lines = [], []
     for p in theirs.values():
@@ -252,7 +254,6 @@ def refuse_argument(name: str, argument: str, value: Any, default: Any = None) -
         return
     if isinstance(value, (str, bool)) and (value == default or value in _SAYS_NOTHING.get(argument, ())):
         return
-    if argument == "out" and value == (None,):
-        return
     advice = _ADVICE.get(argument, "Leave it out.")
-    raise NotDifferentiableError(f"{name}: the argument {argument}={value!r:.60} is not supported on Tensors. {advice}")
+    text = " ".join(repr(value).split())
+    raise NotDifferentiableError(f"{name}: the argument {argument}={text:.60} is not supported on Tensors. {advice}")

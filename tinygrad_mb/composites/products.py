@@ -50,7 +50,7 @@ def linalg_matmul(x1, x2):
     return np.matmul(x1, x2)
 
 
-@composite("tensordot linalg.tensordot")
+@composite("tensordot")
 def tensordot(a, b, axes=2):
     a, b = array(a), array(b)
     if np.iterable(axes):
@@ -67,6 +67,11 @@ def tensordot(a, b, axes=2):
     product = a.transpose([*a_free, *left]).reshape(math.prod([a.shape[k] for k in a_free]), n) @ b.transpose(
         [*right, *b_free]).reshape(n, math.prod([b.shape[k] for k in b_free]))  # fmt: skip
     return product.reshape([a.shape[k] for k in a_free] + [b.shape[k] for k in b_free])
+
+
+@composite("linalg.tensordot")
+def linalg_tensordot(x1, x2, axes=2):
+    return tensordot(x1, x2, axes)
 
 
 @composite("einsum")
@@ -117,7 +122,7 @@ def kron(a, b):
     return product.reshape([n * m for n, m in zip(a.shape, b.shape, strict=True)])
 
 
-@composite("cross linalg.cross")
+@composite("cross")
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     a, b = array(a), array(b)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
@@ -126,6 +131,11 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
         raise ValueError(f"cross: vectors of three numbers are wanted, not {a.shape} and {b.shape}")
     product = np.roll(a, -1, -1) * np.roll(b, -2, -1) - np.roll(a, -2, -1) * np.roll(b, -1, -1)
     return moveaxis(product, -1, axisc)
+
+
+@composite("linalg.cross")
+def linalg_cross(x1, x2, axis=-1):
+    return cross(x1, x2, axis=axis)
 
 
 @composite("convolve")
