@@ -78,6 +78,8 @@ def split(ary, indices_or_sections, axis=0):
 
 @composite("hsplit")
 def hsplit(ary, indices_or_sections):
+    if ary.ndim == 0:
+        raise ValueError("hsplit: an array without axes cannot be split")
     return split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
 
 

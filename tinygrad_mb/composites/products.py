@@ -9,9 +9,8 @@ import string
 import numpy as np
 
 from ..vjps import products, reductions
-from ..vjps.helpers import axes_of
 from .shapes import moveaxis
-from .table import array, axis_of, composite
+from .table import array, axes_of, axis_of, composite
 
 
 @composite("dot")
@@ -167,6 +166,8 @@ def multi_dot(arrays):
 def matrix_power(a, n):
     if n < 0:
         raise TypeError("matrix_power: negative powers need an inverse, which is not supported on Tensors yet")
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"matrix_power: square matrices are wanted, not shape {a.shape}")
     out, power = np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape), a
     while n:
         out = out @ power if n & 1 else out

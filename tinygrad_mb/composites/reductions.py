@@ -9,8 +9,8 @@ import numpy as np
 
 from ..primitives import _UNSET
 from ..vjps import reductions
-from ..vjps.helpers import along, axes_of
-from .table import array, axis_of, composite, flat_if_none, safe_sqrt
+from ..vjps.helpers import along
+from .table import array, axes_of, axis_of, composite, flat_if_none, safe_sqrt
 
 # Reductions that take ``where=`` and ``initial=``: what a masked element counts as, and how ``initial`` joins in.
 MASKABLE: dict[Any, tuple[float, Any]] = {

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..errors import NotDifferentiableError
 from ..vjps import indexing, shapes
-from ..vjps.helpers import along, axes_of
-from .table import array, axis_of, composite, flat_if_none
+from ..vjps.helpers import along
+from .table import array, axes_of, axis_of, composite, flat_if_none
 
 
 @composite("ravel")
@@ -49,10 +49,10 @@ def squeeze(a, axis=None):
 
 @composite("expand_dims")
 def expand_dims(a, axis):
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    axes = [axis_of(k, a.ndim + len(axes)) for k in axes]
+    ndim = a.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
+    axes = axes_of(axis, ndim)
     sizes = iter(a.shape)
-    return a.reshape([1 if k in axes else next(sizes) for k in range(a.ndim + len(axes))])
+    return a.reshape([1 if k in axes else next(sizes) for k in range(ndim)])
 
 
 @composite("atleast_1d")

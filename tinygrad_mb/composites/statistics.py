@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from ..vjps import indexing
-from ..vjps.helpers import axes_of
 from .shapes import diagonal, moveaxis
-from .table import array, axis_of, composite, safe_sqrt
+from .table import array, axes_of, axis_of, composite, safe_sqrt
 
 
 @composite("average")

@@ -87,6 +87,16 @@ def axis_of(axis: Any, ndim: int) -> int:
     return axis % ndim
 
 
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """One axis, several, or None for all, as non-negative numbers; raises for one out of range or named twice."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple([axis_of(k, ndim) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))])
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"an axis is named twice in {axis}")
+    return axes
+
+
 def flat_if_none(a, axis):
     """An array and a non-negative axis of it; without an axis, all elements along one."""
     a = array(a)
