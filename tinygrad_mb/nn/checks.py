@@ -66,12 +66,12 @@ def integers_below(operation: str, role: str, values: Any, size: int) -> Any:
         numbers = numbers.astype(np.intp)
     wanted = f"{operation}: {role} must be integers from 0 to {size - 1}"
     if numbers.dtype.kind not in "iu":
-        message = f"{wanted}, and {describe(values)} is not of an integer dtype"
+        message = f"{wanted}, and {describe(values, role)} is not of an integer dtype"
         bad = (numbers != np.floor(numbers)) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, bool)
         if np.any(bad):
             raise TypeError(f"{message}: {first_where(bad, numbers, role)}")
         raise TypeError(f"{message}: write {named(values, role)}.astype(int)")
     if not within(numbers, 0, size - 1):
         bad = (numbers < 0) | (numbers >= size)
-        raise ValueError(f"{wanted}: {first_where(bad, numbers, role)}")
+        raise ValueError(f"{wanted}, and in {describe(values, role)} {first_where(bad, numbers, role)}")
     return numbers

@@ -85,7 +85,9 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
     numbers = checks.values_of(targets)
     if not checks.within(numbers, 0, 1):
         bad = checks.first_where(~((numbers >= 0) & (numbers <= 1)), numbers, "targets")
-        raise ValueError(f"binary_cross_entropy: targets must be from 0 to 1, and {describe(targets)} has {bad}")
+        raise ValueError(
+            f"binary_cross_entropy: targets must be from 0 to 1, and in {describe(targets, 'targets')} {bad}"
+        )
     if numbers.dtype.kind in "biu":
         targets = numbers.astype(logits.dtype)
     return _over_example(special.binary_cross_entropy(logits, targets))
