@@ -29,7 +29,7 @@ def squared_error(prediction: Any, target: Any) -> Any:
     """
     prediction, target = checks.array(prediction), checks.array(target)
     checks.same_shape("squared_error", prediction, target, ("prediction", "target"))
-    return _over_example(np.square(prediction - target))
+    return special.squared_error(prediction, target)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:

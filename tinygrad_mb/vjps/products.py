@@ -11,7 +11,7 @@ from ..primitives import defvjp
 from .helpers import expand
 
 
-def _matmul_vjp_x(g, y, x_shape):
+def matmul_vjp_x(g, y, x_shape):
     if g.ndim == 2 and y.ndim == 2:
         return g @ y.T
     if len(y.shape) == 1:
@@ -21,7 +21,7 @@ def _matmul_vjp_x(g, y, x_shape):
     return g @ y.swapaxes(-1, -2)
 
 
-def _matmul_vjp_y(g, x, y_shape):
+def matmul_vjp_y(g, x, y_shape):
     if g.ndim == 2 and x.ndim == 2:
         return x.T @ g
     if len(x.shape) == 1:
@@ -64,6 +64,6 @@ def _einsum_vjp(g, i, operands, operands_shapes, subscripts):
 
 
 # fmt: off
-defvjp(np.matmul, x=_matmul_vjp_x, y=_matmul_vjp_y)
+defvjp(np.matmul, x=matmul_vjp_x, y=matmul_vjp_y)
 defvjp(einsum,    operands=_einsum_vjp)
 # fmt: on

@@ -10,6 +10,7 @@ import numpy as np
 from ..custom import primitive
 from ..primitives import defvjp
 from .helpers import restore_axes, total
+from .products import matmul_vjp_y
 
 
 def _less_largest(x, axis):
@@ -211,12 +212,31 @@ def linear(x: Any, W: Any, b: Any) -> Any:
     >>> tg.nn.linear(np.ones((5, 2)), np.ones((2, 3)), np.zeros(3)).shape
     (5, 3)
     """
-    if W.shape[1:] != b.shape or W.shape[:1] != x.shape[-1:] or len(b.shape) != 1:
+    try:
+        out = x @ W
+        fits = W.ndim == 2 and b.shape == out.shape[-1:]
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             "expected x (..., d), W (d, h) and b (h,), with x.shape[-1] == W.shape[0] and W.shape[1] == b.shape[0]"
         )
-    out = x @ W
     return np.add(out, b, out) if type(out) is np.ndarray and out.dtype is b.dtype else out + b
+
+
+@primitive
+def squared_error(prediction: Any, target: Any) -> Any:
+    """The sum over each example of (prediction - target)^2."""
+    error = prediction - target
+    error = error * error
+    if error.ndim == 1:
+        return error
+    return error.reshape(len(error), -1).sum(axis=1) if error.size != len(error) else error.reshape(-1)
+
+
+def _per_example(g, x):
+    """A cotangent of one loss per example, in a shape that broadcasts against the examples ``x``."""
+    return g.reshape(g.shape + (1,) * (x.ndim - 1))
 
 
 # fmt: off
@@ -232,11 +252,13 @@ defvjp(logsumexp,   a=lambda g, a, out, axis, keepdims:
 defvjp(softmax,     x=lambda g, out, axis: _softmax_vjp(g, out, axis))
 defvjp(log_softmax, x=lambda g, out, axis: g - np.exp(out) * total(g, axis, True))
 
+defvjp(squared_error, prediction=lambda g, prediction, target: _per_example(2 * g, prediction) * (prediction - target),
+                      target=lambda g, prediction, target: _per_example(2 * g, prediction) * (target - prediction))
 defvjp(cross_entropy,         logits=lambda g, logits, labels: g[..., None] * softmax_minus_one_hot(logits, labels))
 defvjp(softmax_minus_one_hot, logits=lambda g, logits: _softmax_vjp(g, softmax(logits), -1))
 defvjp(binary_cross_entropy,  logits=lambda g, logits, targets: g * (sigmoid(logits) - targets),
                               targets=lambda g, logits: -g * logits)
 defvjp(linear,                x=lambda g, W: g @ W.T,
-                              W=lambda g, x: x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1]),
+                              W=lambda g, x, W_shape: matmul_vjp_y(g, x, W_shape),
                               b=lambda g: g)
 # fmt: on
