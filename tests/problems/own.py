@@ -26,6 +26,8 @@ for axis in 0, -1:
         **CENTRAL,
         note=f" {axis}",
     )
+for shape in (3,), (3, 2), (3, 1), (2, 1, 3), (0, 2):
+    problem(special.squared_error, real(*shape), real(*shape))
 problem(special.cross_entropy, real(2, 3), np.array([2, 0]), **CENTRAL)
 problem(special.cross_entropy, real(2, 2, 3), np.array([[2, 0], [1, 1]]), **CENTRAL)
 problem(special.softmax_minus_one_hot, real(2, 3), np.array([2, 0]), **CENTRAL)
