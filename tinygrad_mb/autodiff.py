@@ -329,15 +329,27 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     lead = len(g.shape) - len(shape)
     if lead < 0:
         raise ValueError
-    if lead:
-        axes = 0 if lead == 1 else tuple(range(lead))
-        g = np.add.reduce(g, axes) if type(g) is ndarray else g.sum(axis=axes)
+    if lead == 1 and type(g) is ndarray and g.ndim == 2:
+        g = _sum_of_rows(g)
+    elif lead:
+        g = g.sum(axis=tuple(range(lead)))
     if g.shape == shape:
         return g
     stretched = tuple([k for k, (n, want) in enumerate(zip(g.shape, shape, strict=True)) if n != want])
     if any(shape[k] != 1 for k in stretched):
         raise ValueError
     return g.sum(axis=stretched, keepdims=True)
+
+
+_ones: dict[Any, Any] = {}
+
+
+def _sum_of_rows(g: Any) -> Any:
+    """``g.sum(axis=0)`` as a product with ones, which BLAS does several times faster than NumPy its sum."""
+    ones = _ones.get(g.dtype)
+    if ones is None or len(ones) < len(g):
+        ones = _ones[g.dtype] = np.ones(len(g), g.dtype)
+    return ones[: len(g)].dot(g)
 
 
 def verify(nodes: Iterable[Node]) -> None:

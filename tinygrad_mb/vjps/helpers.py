@@ -27,6 +27,13 @@ def total(a, axis, keepdims):
     return a.sum(axis=axis, keepdims=keepdims)
 
 
+def product(x, y):
+    """``x @ y``; NumPy gets to a plain matrix product sooner by ``dot``."""
+    if type(x) is np.ndarray is type(y) and x.ndim == 2 == y.ndim:
+        return x.dot(y)
+    return x @ y
+
+
 def restore_axes(a, shape, axis, keepdims):
     """A reduction's result, or its cotangent, in a shape that broadcasts against the reduced array."""
     if axis is None or keepdims:  # a single number, or all axes at size one: broadcasting does the rest

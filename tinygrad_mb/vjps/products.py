@@ -7,13 +7,13 @@ import string
 import numpy as np
 
 from ..custom import primitive
-from ..primitives import defvjp
-from .helpers import expand
+from ..primitives import PRIMITIVES, defvjp
+from .helpers import expand, product
 
 
 def matmul_vjp_x(g, y, x_shape):
     if g.ndim == 2 and y.ndim == 2:
-        return g @ y.T
+        return product(g, y.T)
     if len(y.shape) == 1:
         return g * y if len(x_shape) == 1 else g[..., None] * y
     if len(x_shape) == 1:
@@ -23,13 +23,14 @@ def matmul_vjp_x(g, y, x_shape):
 
 def matmul_vjp_y(g, x, y_shape):
     if g.ndim == 2 and x.ndim == 2:
-        return x.T @ g
+        return product(x.T, g)
     if len(x.shape) == 1:
         return g * x if len(y_shape) == 1 else x[:, None] * g[..., None, :]
     if len(y_shape) == 1:
         return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]
     if len(y_shape) == 2:  # one product of tall matrices, not a sum of many small ones
         x, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+        return product(x.T, g)
     return x.swapaxes(-1, -2) @ g
 
 
@@ -67,3 +68,5 @@ def _einsum_vjp(g, i, operands, operands_shapes, subscripts):
 defvjp(np.matmul, x=matmul_vjp_x, y=matmul_vjp_y)
 defvjp(einsum,    operands=_einsum_vjp)
 # fmt: on
+
+PRIMITIVES[np.matmul].fn = product

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..custom import primitive
 from ..primitives import defvjp
-from .helpers import restore_axes, total
+from .helpers import product, restore_axes, total
 from .products import matmul_vjp_y
 
 
@@ -213,7 +213,7 @@ def linear(x: Any, W: Any, b: Any) -> Any:
     (5, 3)
     """
     try:
-        out = x @ W
+        out = product(x, W)
         fits = W.ndim == 2 and b.shape == out.shape[-1:]
     except ValueError:
         fits = False
@@ -258,7 +258,7 @@ defvjp(cross_entropy,         logits=lambda g, logits, labels: g[..., None] * so
 defvjp(softmax_minus_one_hot, logits=lambda g, logits: _softmax_vjp(g, softmax(logits), -1))
 defvjp(binary_cross_entropy,  logits=lambda g, logits, targets: g * (sigmoid(logits) - targets),
                               targets=lambda g, logits: -g * logits)
-defvjp(linear,                x=lambda g, W: g @ W.T,
+defvjp(linear,                x=lambda g, W: product(g, W.T),
                               W=lambda g, x, W_shape: matmul_vjp_y(g, x, W_shape),
                               b=lambda g: g)
 # fmt: on
