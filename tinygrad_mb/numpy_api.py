@@ -30,7 +30,7 @@ NOT_DIFFERENTIABLE: frozenset[Function] = frozenset(
         "isfinite isinf isnan signbit isneginf isposinf isreal isrealobj iscomplex iscomplexobj "
         "all any allclose isclose array_equal array_equiv isin in1d count_nonzero "
         # steps
-        "sign floor ceil trunc rint fix round around floor_divide angle imag spacing "
+        "sign floor ceil trunc rint fix round around floor_divide angle imag _core.umath.imag spacing "
         # places
         "argmax argmin nanargmax nanargmin argsort lexsort argpartition argwhere nonzero flatnonzero searchsorted "
         "digitize ix_ diag_indices_from tril_indices_from triu_indices_from unravel_index ravel_multi_index "
@@ -68,6 +68,7 @@ REFUSED: dict[str, str] = {
         "poly polyadd polyder polydiv polyfit polyint polymul polysub roots": "np.polyval is supported; "
         "np.convolve multiplies polynomials.",
         "polynomial.polynomial.polyval2d polynomial.polynomial.polygrid2d": "np.polyval is supported.",
+        "polynomial.polynomial.polyvalnd": "np.polyval is supported.",
         "sort_complex": "Use np.sort.",
         "i0": "Its derivative needs the Bessel function I1, which NumPy lacks: make a primitive of your own with "
         "@primitive and defvjp.",

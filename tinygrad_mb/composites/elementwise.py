@@ -37,7 +37,7 @@ def frexp(x):
     return np.ldexp(x, -exponent), exponent
 
 
-@composite("real")
+@composite("real _core.umath.real")
 def real(val):
     return +val
 
@@ -49,6 +49,8 @@ def real_if_close(a):
 
 @composite("nan_to_num")
 def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
+    if x.dtype.kind != "f":
+        return +x
     limits = np.finfo(x.dtype)
     x = np.where(np.isnan(x), nan, x)
     x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
