@@ -30,7 +30,8 @@ NOT_DIFFERENTIABLE: frozenset[Function] = frozenset(
         "isfinite isinf isnan signbit isneginf isposinf isreal isrealobj iscomplex iscomplexobj "
         "all any allclose isclose array_equal array_equiv isin in1d count_nonzero "
         # steps
-        "sign floor ceil trunc rint fix round around floor_divide angle imag _core.umath.imag spacing "
+        "sign floor ceil trunc rint fix round around floor_divide angle imag spacing "
+        "_core.umath.imag _core.umath.real "  # since NumPy 2.5; of complex numbers alone
         # places
         "argmax argmin nanargmax nanargmin argsort lexsort argpartition argwhere nonzero flatnonzero searchsorted "
         "digitize ix_ diag_indices_from tril_indices_from triu_indices_from unravel_index ravel_multi_index "

@@ -64,8 +64,6 @@ problem(np.sinc, np.array([-1.3, 0.01, 0.4, 2.0]), **LOOSE)
 problem(np.sinc, np.array([0.0]), **LOOSE, narrow=False, note=" at 0")
 problem(np.copy, real(2, 3))
 problem(np.real, real(2, 3), **CENTRAL)
-if hasattr(np._core.umath, "real"):  # since NumPy 2.5
-    problem(np._core.umath.real, real(2, 3), **CENTRAL)
 problem(np.real_if_close, real(2, 3), **CENTRAL)
 problem(np.astype, real(2, 3), run=lambda x: np.astype(x, np.float64), **CENTRAL, narrow=False)
 problem(shapes.astype, real(2, 3), run=lambda x: shapes.astype(x, np.float64), **CENTRAL, narrow=False)
