@@ -205,6 +205,11 @@ def sine_problem():
     return next(p for p in PROBLEMS if p.on is np.sin)
 
 
+def check_all(problems):
+    for problem in problems:
+        check_first_order(problem)
+
+
 @pytest.mark.parametrize(
     ("op", "position"),
     [(op, k) for op in TABLE.values() for k in op.rules],
