@@ -238,7 +238,7 @@ def test_a_chain_of_a_million_additions():
             del y, node
             print("released")
 
-        threading.stack_size(1 << 19)  # half a megabyte: no recursion, in C neither
+        threading.stack_size(1 << 20)  # one megabyte: no recursion, in C neither
         thread = threading.Thread(target=chain)
         thread.start()
         thread.join()
