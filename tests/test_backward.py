@@ -411,6 +411,16 @@ def test_a_hook_cannot_change_the_cotangent_of_others():
     assert not np.shares_memory(kept[0], d.grad)
 
 
+def test_what_a_hook_keeps_is_not_handed_out():
+    x, kept = parameter([1.0, 2.0]), np.array([5.0, 6.0])
+    x.register_hook(lambda g: kept)
+    loss = (x * 2 + x * x + x * 3).sum()
+    g = loss.gradient(x)
+    loss.backward()
+    assert_apart(g, x.grad, kept)
+    np.testing.assert_array_equal(x.grad, kept)
+
+
 def test_hooks_on_a_scalar_and_on_the_loss():
     x = parameter(3.0)
     x.register_hook(lambda g: 2 * float(g))
