@@ -114,6 +114,7 @@ FLAT = [np.sign, np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.f
         np.zeros_like, np.ones_like, lambda t: np.floor_divide(t, 2), lambda t: np.full_like(t, 2)]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # since NumPy 2.5
 @pytest.mark.parametrize("function", FLAT)
 def test_flat_functions_give_constant_tensors(function, t):
     result = function(t)
@@ -279,6 +280,7 @@ def test_results_are_recorded_or_not_as_the_mode_says(t):
             assert not call().requires_grad
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # since NumPy 2.5
 @pytest.mark.parametrize("function", [f for f in OVERRIDABLE if fates(f)[0] != "refused"], ids=numpy_api.full_name)
 def test_nothing_falls_through_to_object_arrays(function, t):
     """Called with one tensor: a result without objects, or an error."""
