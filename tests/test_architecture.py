@@ -27,7 +27,7 @@ FLOORS = (
     {"autodiff"},
     {"custom", "arraylike"},
     {"vjps"},
-    {"composites"},
+    {"composites", "at"},
     {"numpy_api"},
     {"tensor"},
     {"transforms"},

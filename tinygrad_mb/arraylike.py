@@ -125,6 +125,17 @@ class ArrayLike(Recorded):
         """The tensor with two axes exchanged."""
         return _np.swapaxes(self, axis1, axis2)
 
+    @property
+    def mT(self) -> Self:
+        """The tensor with its last two axes exchanged."""
+        return self.swapaxes(-1, -2)
+
+    def ravel(self) -> Self:
+        """All elements along one axis."""
+        return _np.reshape(self, -1)
+
+    flatten = ravel
+
     def squeeze(self, axis: Axis = None) -> Self:
         """The tensor without its axes of size one."""
         return _np.squeeze(self, axis)

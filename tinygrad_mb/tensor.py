@@ -12,11 +12,13 @@ import numpy as np
 
 from . import autodiff, errors, numpy_api
 from .arraylike import Array, ArrayLike, Axis
+from .at import At
 from .autodiff import record, record_binary, record_unary
 from .graph import NO_RULES, Node, leaf
 from .modes import enable_grad
 from .primitives import PRIMITIVES
-from .vjps import indexing, shapes
+from .vjps import shapes
+from .vjps.indexing import freeze
 
 _ADD = PRIMITIVES[np.add]
 _SUBTRACT = PRIMITIVES[np.subtract]
@@ -397,7 +399,7 @@ class Tensor(ArrayLike):
     # --------------------------------------------------------------------------- indexing, shapes
 
     def __getitem__(self, index: Any) -> Tensor:
-        return record_unary(_GETITEM, self, Tensor, (indexing.freeze(index),))
+        return record_unary(_GETITEM, self, Tensor, (freeze(index),))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -407,7 +409,7 @@ class Tensor(ArrayLike):
         )
 
     @property
-    def at(self) -> indexing.At:
+    def at(self) -> At:
         """Functional assignment: ``t.at[index].set(v)`` and ``t.at[index].add(v)`` give new tensors.
 
         >>> import tinygrad_mb as tg
@@ -415,17 +417,12 @@ class Tensor(ArrayLike):
         >>> t.at[0].set(10.0)
         Tensor([10.,  2.,  3.])
         """
-        return indexing.At(self)
+        return At(self)
 
     @property
     def T(self) -> Tensor:
         """The tensor with its axes in reverse order."""
         return record_unary(_TRANSPOSE, self, Tensor, (None,))
-
-    @property
-    def mT(self) -> Tensor:
-        """The tensor with its last two axes exchanged."""
-        return self.swapaxes(-1, -2)
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one size may be -1."""
@@ -436,14 +433,10 @@ class Tensor(ArrayLike):
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return record_unary(_TRANSPOSE, self, Tensor, (order,))
 
-    def ravel(self) -> Tensor:
-        """All elements along one axis."""
-        return self.reshape(-1)
-
-    flatten = ravel
-
     def astype(self, dtype: Any) -> Tensor:
-        """The tensor in another dtype; gradients return in this tensor's own."""
+        """The tensor in another dtype; gradients return in this tensor's own, and integers are constants."""
+        if np.dtype(dtype).kind in "iub":
+            return Tensor(self._data.astype(dtype))
         return shapes.astype(self, dtype)
 
     def copy(self) -> Tensor:

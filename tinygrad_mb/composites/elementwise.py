@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from ..vjps import shapes
 from .table import array, composite
 
 
@@ -17,7 +16,7 @@ def copy(a):
 
 @composite("astype")
 def astype(x, dtype, copy=True):
-    return shapes.astype(x, dtype)
+    return x.astype(dtype)
 
 
 @composite("modf")

@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..autodiff import Recorded
 from ..custom import primitive
 from ..primitives import declare, defvjp
-
-if TYPE_CHECKING:
-    from ..tensor import Tensor
 
 
 def freeze(index: Any) -> Any:
@@ -86,7 +83,8 @@ def _add_rows(out, rows, v):
             out[rows[at]] += v[order[at + k]]
 
 
-def _check_fits(dtype, x):
+def check_fits(dtype, x):
+    """Raise ``TypeError`` for a dtype that an array's own cannot take without losing kind."""
     if not np.can_cast(dtype, x.dtype, "same_kind"):
         raise TypeError(f"values of dtype {dtype} do not fit into an array of dtype {x.dtype}")
 
@@ -94,7 +92,7 @@ def _check_fits(dtype, x):
 @primitive
 def put(x, v, index=()):
     """A copy of ``x`` with ``v`` at ``index``."""
-    _check_fits(np.result_type(v), x)
+    check_fits(np.result_type(v), x)
     out = np.array(x)
     out[index] = v
     return out
@@ -117,36 +115,3 @@ defvjp(put,              x=lambda g, index: put(g, 0, index),
 defvjp(where,            x=lambda g, condition: np.where(condition, g, 0),
                          y=lambda g, condition: np.where(condition, 0, g))
 # fmt: on
-
-
-class At:
-    """``t.at``: waits for an index."""
-
-    __slots__ = ("_tensor",)
-
-    def __init__(self, tensor: Tensor) -> None:
-        self._tensor = tensor
-
-    def __getitem__(self, index: Any) -> AtIndex:
-        return AtIndex(self._tensor, freeze(index))
-
-
-class AtIndex:
-    """``t.at[index]``: waits for what to do there."""
-
-    __slots__ = ("_index", "_tensor")
-
-    def __init__(self, tensor: Tensor, index: Any) -> None:
-        self._tensor = tensor
-        self._index = index
-
-    def set(self, values: Any) -> Tensor:
-        """A new tensor with ``values`` at the index; where a place is named twice, the last value stays."""
-        return put(self._tensor, values, self._index)
-
-    def add(self, values: Any) -> Tensor:
-        """A new tensor with ``values`` added at the index, as often as a place is named there."""
-        tensor = self._tensor
-        values = np.broadcast_to(values, tensor[self._index].shape)
-        _check_fits(values.dtype, tensor)
-        return tensor + scatter_add(values.astype(tensor.dtype), self._index, tensor.shape)

@@ -12,6 +12,7 @@ from .helpers import expand, product
 
 
 def matmul_vjp_x(g, y, x_shape):
+    """The derivative of ``x @ y`` by x, for every number of axes."""
     if g.ndim == 2 and y.ndim == 2:
         return product(g, y.T)
     if len(y.shape) == 1:
@@ -22,6 +23,7 @@ def matmul_vjp_x(g, y, x_shape):
 
 
 def matmul_vjp_y(g, x, y_shape):
+    """The derivative of ``x @ y`` by y, for every number of axes."""
     if g.ndim == 2 and x.ndim == 2:
         return product(x.T, g)
     if len(x.shape) == 1:
