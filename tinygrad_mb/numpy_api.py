@@ -180,7 +180,11 @@ def _less_defaults(name: str, kwargs: dict[str, Any], supported: tuple[str, ...]
 def unwrap(value: Any) -> Any:
     """The same nest of arguments with plain data in the place of Tensors."""
     if isinstance(value, Recorded):
-        return value._data
+        data = value._data
+        if type(data) is np.ndarray:
+            data = data.view()
+            data.setflags(write=False)  # neither an ``out`` argument nor a result is a way to change a tensor
+        return data
     if isinstance(value, dict):
         return {key: unwrap(v) for key, v in value.items()}
     if type(value) in (list, tuple):
