@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import PROBLEMS
 
 import tinygrad_mb as tg
 from tinygrad_mb import guards
 from tinygrad_mb.errors import ChangedArrayError
+from tinygrad_mb.numpy_api import NOT_DIFFERENTIABLE
 
 LARGE = (guards._EXACT_BYTES // 8) * 2 + 333  # past the size up to which fingerprints are copies, and no round number
 
@@ -398,8 +400,12 @@ def test_scalars_are_copied():
     loss = (x * s).sum()
     s.data[...] = 100
     np.testing.assert_array_equal(loss.gradient(x), [3, 3])
+    sine, joined = np.sin(s), (np.stack([s, s]) * np.stack([s, s])).sum()
     (s * s).backward()
     np.testing.assert_array_equal(s.grad, 200)
+    s.data[...] = 0
+    np.testing.assert_array_equal(sine.gradient(s), np.cos(100.0))
+    np.testing.assert_array_equal(joined.gradient(s), 400)
 
 
 def test_results_cannot_be_changed():
@@ -424,6 +430,80 @@ def test_functions_that_only_look_do_not_hand_out_the_result():
         for array in result if isinstance(result, tuple) else [result]:
             assert not np.shares_memory(array.data if isinstance(array, tg.Tensor) else array, h.data)
     np.testing.assert_array_equal(h.sum().gradient(x), np.exp(x.data))
+
+
+# ------------------------------------------------------------------- every primitive and composite, by every input
+
+
+def spoil(array):
+    """Change most elements of an array in place, and keep them in the domains of the functions."""
+    if array.dtype.kind == "f":
+        array[...] = array * 0.9 + 0.05
+    elif array.dtype.kind == "b":
+        array[...] = ~array
+    elif array.ndim:
+        array[...] = array[::-1].copy()
+
+
+def forward(problem):
+    """The result for copies of the problem's inputs, these copies, and the tensors to differentiate by."""
+    arrays = [np.array(a) if isinstance(a, (np.ndarray, np.generic, float)) else a for a in problem.inputs]
+    inputs = [parameter(a) if k in problem.wrt else a for k, a in enumerate(arrays)]
+    return problem.run(*inputs), arrays, [inputs[k] for k in problem.wrt]
+
+
+def same(gradients, others):
+    gradients, others = ((g,) if isinstance(g, np.ndarray) else g for g in (gradients, others))
+    return all(np.array_equal(g, o, equal_nan=True) for g, o in zip(gradients, others, strict=True))
+
+
+@pytest.mark.parametrize("square", [False, True])
+def test_no_function_gives_a_wrong_gradient_after_a_change(square):
+    raised = 0
+    for problem in PROBLEMS:
+        for position in range(len(problem.inputs)):
+            out, arrays, wrt = forward(problem)
+            array = arrays[position]
+            if not isinstance(array, np.ndarray) or not out.requires_grad:
+                continue
+            loss = (out * out if square else out * 2).sum()
+            before = loss.gradient(*wrt)
+            spoil(array)
+            try:
+                after = loss.gradient(*wrt)
+            except ChangedArrayError:
+                raised += 1
+            else:
+                assert same(before, after), f"{problem} is wrong after a change of input {position}"
+    assert raised > 400
+
+
+def test_no_result_is_a_way_to_change_its_operand():
+    for problem in PROBLEMS:
+        hidden = [parameter(a) * 1 if k in problem.wrt else a for k, a in enumerate(problem.inputs)]
+        before = [hidden[k].numpy() for k in problem.wrt]
+        with tg.no_grad():
+            out = problem.run(*hidden)
+        if out.data.flags.writeable:
+            out.data[...] = 7
+        for k, values in zip(problem.wrt, before, strict=True):
+            assert np.array_equal(hidden[k].numpy(), values, equal_nan=True), f"{problem} gives out its operand {k}"
+
+
+def test_functions_without_derivative_hand_nothing_out_and_write_nothing():
+    for function in NOT_DIFFERENTIABLE:
+        for arguments in (lambda h: (h,), lambda h: (h, h), lambda h: (h[0],), lambda h: (h, 1)):
+            h = parameter([[1.0, 2.0], [3.0, 4.0]]) * 1.5
+            before = h.numpy()
+            try:
+                out = function(*arguments(h))
+            except (TypeError, ValueError, IndexError, AttributeError):  # not its arguments
+                continue
+            for part in out if isinstance(out, (tuple, list)) else (out,):
+                array = part.data if isinstance(part, tg.Tensor) else part
+                if isinstance(array, np.ndarray) and array.size and array.flags.writeable:
+                    array[...] = np.zeros((), array.dtype)
+            np.testing.assert_array_equal(h.numpy(), before, err_msg=str(function))
 
 
 # -------------------------------------------------------------------------------------------- no false alarms
