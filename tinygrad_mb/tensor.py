@@ -434,9 +434,7 @@ class Tensor(ArrayLike):
         return record_unary(_TRANSPOSE, self, Tensor, (order,))
 
     def astype(self, dtype: Any) -> Tensor:
-        """The tensor in another dtype; gradients return in this tensor's own, and integers are constants."""
-        if np.dtype(dtype).kind in "iub":
-            return Tensor(self._data.astype(dtype))
+        """The tensor in another dtype; gradients return in this tensor's own."""
         return shapes.astype(self, dtype)
 
     def copy(self) -> Tensor:
