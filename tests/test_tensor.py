@@ -161,12 +161,15 @@ def test_requires_grad_can_be_switched_on_leaves_only():
     x = tg.Tensor([1.0, 2.0], name="x")
     x.requires_grad = True
     loss = (x * x).sum()
-    x.requires_grad = False  # frozen: graphs that it is part of still work, and it takes part in no new ones
-    loss.backward()
-    assert x.grad is None
+    x.requires_grad = False  # for what is computed from now on; the graph that it is part of stays as it is
     assert not (x * 2).requires_grad
+    with pytest.raises(TypeError, match=r"x \(2,\) float64"):
+        loss.gradient(x)
+    loss.backward(retain_graph=True)
+    np.testing.assert_array_equal(x.grad, [2, 4])
     x.requires_grad = True
-    np.testing.assert_array_equal((x * x).sum().gradient(x), [2, 4])
+    np.testing.assert_array_equal(loss.gradient(x), [2, 4])
+    np.testing.assert_array_equal((x * x * x).sum().gradient(x), [3, 12])
     assert x.name == "x"
     with pytest.raises(TypeError, match="only leaves can be switched"):
         (x * 2).requires_grad = False

@@ -121,8 +121,8 @@ def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[No
     nodes = list(seen)
     mark, append = seen.add, nodes.append
     for node in nodes:  # grows on the way
-        if node.order >= oldest:
-            inputs = node.inputs
+        inputs = node.inputs
+        if inputs and node.order >= oldest:
             for position, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
                 parent = inputs[position]
                 if parent not in seen:

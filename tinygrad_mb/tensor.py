@@ -127,7 +127,7 @@ class Tensor(ArrayLike):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients reach this tensor."""
+        """Whether gradients reach this tensor; of a leaf it can be switched, for what is computed from then on."""
         return self._node is not None and self._node.plan is not None
 
     @requires_grad.setter
@@ -140,11 +140,7 @@ class Tensor(ArrayLike):
                 f"{errors.describe_node(node)} cannot require a gradient: gradients are of real floating-point numbers "
                 f"only. Use dtype=float{', or write 1.0 for 1' if node.dtype.kind in 'iub' else ''}."
             )
-        if value:
-            node.plan = NO_RULES
-        elif node.plan is not None:  # graphs that it is part of still pass through the old node
-            self._node = leaf(node.shape, node.dtype, False)
-            self._node.name, self._node.grad = node.name, node.grad
+        node.plan = NO_RULES if value else None
 
     @property
     def name(self) -> str | None:

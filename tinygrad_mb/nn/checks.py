@@ -60,7 +60,7 @@ def within(numbers: Any, least: float, most: float) -> bool:
 
 
 def integers_below(operation: str, role: str, values: Any, size: int) -> Any:
-    """The values as a plain integer array; raises unless they are integers from 0 to ``size`` - 1."""
+    """The values as integers, a Tensor with its name; raises unless they are integers from 0 to ``size`` - 1."""
     numbers = values_of(values)
     if numbers.size == 0 and numbers.dtype.kind == "f":
         numbers = numbers.astype(np.intp)
