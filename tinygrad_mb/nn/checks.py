@@ -74,4 +74,4 @@ def integers_below(operation: str, role: str, values: Any, size: int) -> Any:
     if not within(numbers, 0, size - 1):
         bad = (numbers < 0) | (numbers >= size)
         raise ValueError(f"{wanted}, and in {describe(values, role)} {first_where(bad, numbers, role)}")
-    return numbers
+    return values if isinstance(values, Tensor) and values.dtype == numbers.dtype else numbers
