@@ -26,6 +26,13 @@ def freed():
     return loss
 
 
+def too_late():
+    c = tg.Tensor([1.0, 2.0], name="c")
+    loss = (parameter([1.0, 1.0]) * c).sum()
+    c.requires_grad = True
+    return loss.gradient(c)
+
+
 def assign(t, value=0.0):
     t[0] = value
 
@@ -80,6 +87,12 @@ CASES = {
     ),
     "seed of text": (lambda: X.backward(gradient=[["a"] * 3] * 5), NotDifferentiableError, ["<U1", "numbers"]),
     "freed": (lambda: freed().backward(), GraphFreedError, ["already", "Compute the loss anew", "retain_graph=True"]),
+    "complex seed": (lambda: (X * 1).backward(gradient=np.ones((5, 3)) * 1j), NotDifferentiableError, ["complex"]),
+    "switched too late": (
+        too_late,
+        TypeError,
+        ["'c' (2,) float64", "the result of multiply (2,) float64", "requires_grad=True first", "anew"],
+    ),
     "no gradient": (
         lambda: tg.Tensor(1.0, name="c").backward(),
         TypeError,

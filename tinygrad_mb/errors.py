@@ -209,6 +209,14 @@ def not_real(op: Primitive, values: Sequence[Any], dtype: Any) -> NotDifferentia
     )
 
 
+def switched_too_late(node: Node, user: Node) -> TypeError:
+    """A gradient by a tensor that was a constant when the graph was recorded."""
+    return TypeError(
+        f"{describe_node(node)} did not require a gradient yet when it was used for {describe_node(user)}, so that the "
+        "graph knows nothing of its derivative: set requires_grad=True first, and compute the loss anew"
+    )
+
+
 def wrong_hook(node: Node, got: Any) -> ShapeError:
     """A hook returned something that cannot take the cotangent's place."""
     return ShapeError(

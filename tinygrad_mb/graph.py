@@ -115,6 +115,17 @@ def ancestors(*roots: Node) -> list[Node]:
     return nodes
 
 
+def taken_as_constant(root: Node, node: Node) -> Node | None:
+    """A result below ``root`` whose rule for ``node`` was left out, since it required no gradient then."""
+    for result in ancestors(root):
+        if result.op is not None and result.plan is not None:
+            ruled = {position for position, _, _ in result.plan.rules}
+            for k, parent in enumerate(result.inputs):
+                if parent is node and k not in ruled and (0 if result.op.variadic else k) in result.op.rules:
+                    return result
+    return None
+
+
 def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
     """The nodes that cotangents of ``roots`` can reach, newest first; those older than ``oldest`` are not passed."""
     seen = set(roots)

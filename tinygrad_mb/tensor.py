@@ -14,7 +14,7 @@ from . import autodiff, errors, numpy_api
 from .arraylike import Array, ArrayLike, Axis
 from .at import At
 from .autodiff import record, record_binary, record_unary
-from .graph import NO_RULES, Node, leaf
+from .graph import NO_RULES, Node, leaf, taken_as_constant
 from .modes import enable_grad
 from .primitives import PRIMITIVES
 from .vjps import shapes
@@ -255,6 +255,8 @@ class Tensor(ArrayLike):
         for node in nodes:
             grad = found.get(node)
             if grad is None:
+                if (user := taken_as_constant(root, node)) is not None:
+                    raise errors.switched_too_late(node, user)
                 grad = np.zeros(node.shape, node.dtype)
                 grad = Tensor(grad) if create_graph else grad
             elif any(grad is g for g in grads):
@@ -286,7 +288,10 @@ class Tensor(ArrayLike):
         if isinstance(gradient, Tensor):
             gradient = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
         else:
-            gradient = np.asarray(autodiff.coerce(gradient), dtype=self.dtype)
+            gradient = np.asarray(autodiff.coerce(gradient))
+            if gradient.dtype.kind == "c":
+                raise errors.NotDifferentiableError(f"{method}(gradient=...) is complex: cotangents are real numbers")
+            gradient = gradient.astype(self.dtype, copy=False)
         if gradient.shape != self.shape:
             raise errors.ShapeError(
                 f"{method}(gradient=...) has shape {gradient.shape}, and {errors.describe(self, 'the tensor')} "
