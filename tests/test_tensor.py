@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -178,6 +178,7 @@ def test_requires_grad_can_be_switched_on_leaves_only():
 # ------------------------------------------------------------------------------------------------- dtypes
 
 
+@settings(deadline=None)
 @given(
     dtype=st.sampled_from([np.float16, np.float32, np.float64]),
     number=st.sampled_from([2, 2.5, True]),
@@ -253,6 +254,7 @@ def test_every_kind_of_index(index, dtype):
     np.testing.assert_array_equal(g, counted)
 
 
+@settings(deadline=None)
 @given(
     data=st.data(),
     shape=hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4),
