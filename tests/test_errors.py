@@ -71,8 +71,10 @@ CASES = {
         NotDifferentiableError,
         ["multiply", "complex128", "x (5, 3) float64", "real floating-point"],
     ),
+    "integer result": (lambda: X.astype(int), NotDifferentiableError, ["astype", "int64", "x (5, 3)"]),
     "object operand": (lambda: X * np.array([None] * 3), (TypeError, NotDifferentiableError), ["multiply", "x (5, 3)"]),
     "masked": (lambda: X * np.ma.ones((5, 3)), NotDifferentiableError, ["mask", "np.where"]),
+    "masked first": (lambda: np.ma.ones((5, 3)) * X, NotDifferentiableError, ["mask", "np.where"]),
     # backward
     "vector": (
         lambda: (X * 2).named("losses").backward(),
