@@ -457,3 +457,11 @@ def test_a_graph_dies_with_its_last_tensor():
         assert len(gc.get_objects()) - before < 50
     finally:
         gc.enable()
+
+
+def test_the_mean_of_more_elements_than_float16_can_count():
+    x = tg.Tensor(np.ones(70_000, np.float16), requires_grad=True)
+    grad = x.mean().gradient(x)
+    assert grad.shape == x.shape
+    assert grad.dtype == np.float16
+    np.testing.assert_array_equal(grad, np.float16(1 / 70_000))

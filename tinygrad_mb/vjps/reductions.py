@@ -71,7 +71,7 @@ def cumprod(a, axis=0):
 # fmt: off
 defvjp(np.sum,  a=lambda g, a_shape, axis, keepdims: expand(restore_axes(g, a_shape, axis, keepdims), a_shape))
 defvjp(np.mean, a=lambda g, a_shape, axis, keepdims:
-                  expand(restore_axes(g, a_shape, axis, keepdims) / count(a_shape, axis), a_shape))
+                  expand(restore_axes(g, a_shape, axis, keepdims) * (1 / max(count(a_shape, axis), 1)), a_shape))
 defvjp(np.max,  a=lambda g, a, out, axis, keepdims:
                   restore_axes(g, a.shape, axis, keepdims) * _winners(a, out, axis, keepdims))
 defvjp(np.min,  a=lambda g, a, out, axis, keepdims:
