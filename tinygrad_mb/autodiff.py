@@ -341,15 +341,19 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return g.sum(axis=stretched, keepdims=True)
 
 
+_MOST_ONES = 1 << 14
 _ones: dict[Any, Any] = {}
 
 
 def _sum_of_rows(g: Any) -> Any:
     """``g.sum(axis=0)`` as a product with ones, which BLAS does several times faster than NumPy its sum."""
+    rows = len(g)
+    if rows > _MOST_ONES:
+        return np.add.reduce(g, 0)
     ones = _ones.get(g.dtype)
-    if ones is None or len(ones) < len(g):
-        ones = _ones[g.dtype] = np.ones(len(g), g.dtype)
-    return ones[: len(g)].dot(g)
+    if ones is None:
+        ones = _ones[g.dtype] = np.ones(_MOST_ONES, g.dtype)
+    return ones[:rows].dot(g)
 
 
 def verify(nodes: Iterable[Node]) -> None:
