@@ -68,7 +68,13 @@ class ArrayLike(Recorded):
         return value in self._data
 
     def __float__(self) -> float:
-        return float(self.item())
+        number = self.item()
+        if self._node is not None and self._node.plan is not None:
+            errors.warn_if_number_loses_gradient(self)
+        return float(number)
+
+    def __round__(self, ndigits: int | None = None) -> float:
+        return round(self.item(), ndigits)
 
     def __int__(self) -> int:
         return int(self.item())
@@ -120,6 +126,9 @@ class ArrayLike(Recorded):
 
     def __rfloordiv__(self, other: Any) -> Self:
         return _np.floor_divide(other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Self, Self]:
+        return _np.divmod(self, other)
 
     def swapaxes(self, axis1: int, axis2: int) -> Self:
         """The tensor with two axes exchanged."""

@@ -21,7 +21,7 @@ from .primitives import OUT, PRIMITIVES, Primitive
 
 ndarray = np.ndarray
 _new = object.__new__
-_subtract = np.subtract
+_PAIRING = frozenset((np.add, np.subtract, np.multiply, np.divide))  # in a loss, of predictions with targets
 _SCALARS = frozenset((float, int, bool, np.float64, np.float32))
 _PLAIN = _SCALARS | {ndarray}
 _accumulating = Lock()  # threads may add to the gradient of the same leaf
@@ -140,7 +140,7 @@ def _finish(
     if dtype.kind != "f":
         raise errors.not_real(op, values, dtype)
     shape = out.shape
-    if op.key is _subtract and mask != 3 and len(shape) == 2 and shape[0] == shape[1] > 1:
+    if len(shape) == 2 and shape[0] == shape[1] > 1 and mask != 3 and op.key in _PAIRING:
         errors.warn_if_column_meets_vector(op, values, data, mask)
     if None in nodes:
         nodes = tuple([_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)])
@@ -297,8 +297,12 @@ def walk(
             if relevant is not None and parent not in relevant:
                 continue
             c = pull(g, node, saved)
+            if cls is not None and not isinstance(c, Recorded):
+                raise errors.plain_cotangent(node, name, c)
             try:
                 if c.shape != parent.shape:
+                    if c.ndim > len(parent.shape) and c.ndim > len(node.shape):
+                        raise ValueError
                     c = unbroadcast(c, parent.shape)
                 if c.dtype is not parent.dtype and c.dtype != parent.dtype:
                     c = c.astype(parent.dtype)

@@ -24,7 +24,7 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
 
     The parameters without a default are the arrays, and the others are options; with ``variadic=True`` the
     first parameter is a sequence of any number of arrays.  The function itself computes with plain arrays;
-    give it its derivatives with ``defvjp``.  Without them the result counts as a constant.
+    give it its derivatives with ``defvjp``.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> @tg.primitive
@@ -61,14 +61,26 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
 
 
 def _checked(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A user's function whose result is an array, and a view: the engine does not take it for its own."""
+    """A user's function that cannot write into its arrays, and whose result is an array, and a view.
+
+    As a view, the engine does not take the result for an array that is its own.
+    """
 
     @functools.wraps(fn)
     def run(*args: Any) -> Any:
-        out = fn(*args)
+        out = fn(*[_read_only(arg) for arg in args])
         if isinstance(out, Recorded):
             raise TypeError(f"{fn.__name__} returned a Tensor: a primitive computes with the plain arrays that it gets")
         out = coerce(out)
         return out.view() if isinstance(out, np.ndarray) else out
 
     return run
+
+
+def _read_only(value: Any) -> Any:
+    if type(value) is list:
+        return [_read_only(part) for part in value]
+    if type(value) is np.ndarray:
+        value = value.view()
+        value.setflags(write=False)
+    return value

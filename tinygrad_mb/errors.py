@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -154,21 +156,63 @@ def array_changed(node: Node, position: int, array: Any) -> ChangedArrayError:
 
 
 def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequence[Any], mask: int) -> None:
-    """Warn of a prediction of shape (m, 1) and a constant target of shape (m,), whose difference is (m, m)."""
+    """Warn of predictions (m, 1) and constant targets (m,), which broadcasting pairs off to (m, m).
+
+    For sums, products and quotients only if the column is what requires a gradient: a constant column times a vector
+    of parameters is a common way to write an outer product.
+    """
     shapes: list[tuple[int, ...]] = [getattr(a, "shape", ()) for a in data]
     for k in (0, 1):
         column, vector = shapes[k], shapes[1 - k]
         if len(vector) == 1 and column == (vector[0], 1) and mask in (1, 2):
+            if op.name != "subtract" and mask != 1 << k:
+                continue
             m = vector[0]
             name = getattr(values[1 - k], "name", None) or op.names[1 - k]
             other = getattr(values[k], "name", None) or op.names[k]
             warnings.warn(
                 f"{op.name}: {describe(values[k], other)} and {describe(values[1 - k], name)} make all {m} x {m} "
-                f"differences, of shape {(m, m)}. If each row of {other} has one number in {name}, write "
-                f"`{name}.reshape({m}, 1)` or `{other}.reshape({m})`; if all differences are meant, `{name}[None, :]`.",
+                f"pairs, of shape {(m, m)}. If each row of {other} belongs to one number in {name}, write "
+                f"`{name}.reshape({m}, 1)` or `{other}.reshape({m})`; if all pairs are meant, `{name}[None, :]`.",
                 BroadcastWarning,
                 stacklevel=_user_level(),
             )
+
+
+class LostGradientWarning(UserWarning):
+    """A tensor that requires a gradient became a plain number, and not by ``float()`` or ``.item()``."""
+
+
+def warn_if_number_loses_gradient(value: Any) -> None:
+    """Warn where ``math.exp(t)`` or ``array[i] = t`` take a tensor's number; ``float(t)`` asks for it in plain words.
+
+    Which of them it is, only the text of the calling line tells.
+    """
+    level = _user_level()
+    frame = sys._getframe(level - 1)
+    _, _, start, end = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).encode()
+    code = line[start:end].decode(errors="replace").strip() if start is not None else ""
+    if code and not code.startswith(("float(", '"', "'")):  # a text with a % formats the number
+        shown = code if code.endswith(")") else line.decode().strip()
+        warnings.warn(
+            f"`{shown}` takes the number of {describe(value, 'a tensor')}, which requires a gradient, and loses the "
+            "derivative. Use NumPy's functions on tensors (np.exp for math.exp), and np.stack or t.at[i].set(...) for "
+            "assignment into arrays; if the number alone is meant, t.item().",
+            LostGradientWarning,
+            stacklevel=level,
+        )
+
+
+def warn_of_grad_of_computed(node: Node) -> None:
+    """Warn where ``.grad`` is read from a tensor that never gets one."""
+    warnings.warn(
+        f"{describe_node(node)} is computed, and only leaves get a .grad: call .retain_grad() on it before backward(), "
+        "or use loss.gradient(...). If it is a parameter after an update, `w -= ...` has made a new tensor: write "
+        "`w.data -= ...` instead.",
+        UserWarning,
+        stacklevel=_user_level(),
+    )
 
 
 def _user_level() -> int:
@@ -191,8 +235,6 @@ def wrong_cotangent(node: Node, name: str, got: Any, expected: tuple[int, ...]) 
 
 def user_line() -> str:
     """The innermost line of the running program that is not the engine's own: ``file:line: code``."""
-    import linecache
-
     frame = sys._getframe(1)
     while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame = frame.f_back
@@ -222,4 +264,21 @@ def wrong_hook(node: Node, got: Any) -> ShapeError:
     return ShapeError(
         f"a hook on {describe_node(node)} returned {describe(got)}; "
         f"it must return None or a cotangent of shape {node.shape}"
+    )
+
+
+def no_rule(op: Primitive, argument: str) -> NotDifferentiableError:
+    """An argument requires a gradient, and nobody has said how it gets one."""
+    return NotDifferentiableError(
+        f"{op.name}: its argument {argument!r} requires a gradient, and has no derivative rule. Give it one with "
+        f"defvjp({op.name}, {argument}=lambda g, ...: ...), or {argument}=None if it is to count as a constant."
+    )
+
+
+def plain_cotangent(node: Node, name: str, got: Any) -> NotDifferentiableError:
+    """A rule that was to be recorded lost its graph."""
+    return NotDifferentiableError(
+        f"the derivative rule of {node.label} for {name!r} was run on tensors, for a second derivative, and returned "
+        f"{describe(got, 'a plain value')}: what it computes would be lost. Write it in NumPy functions of g and of "
+        "the saved arrays, without math.*, without assignment into arrays, and without .data."
     )

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from .errors import NotDifferentiableError
+from .errors import NotDifferentiableError, no_rule
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -105,9 +105,10 @@ class Primitive:
     bind      turns a call's ``(*args, **kwargs)`` into the tuple of values, one for each name
     arrays    the number of arguments that are arrays
     variadic  the first argument is a sequence of any number of arrays, and the only array argument
+    constants the positions of arguments whose derivative is declared to be none
     """
 
-    __slots__ = ("arrays", "bind", "fn", "key", "name", "names", "plans", "rules", "variadic")
+    __slots__ = ("arrays", "bind", "constants", "fn", "key", "name", "names", "plans", "rules", "variadic")
 
     def __init__(
         self,
@@ -125,13 +126,20 @@ class Primitive:
         self.arrays = arrays
         self.variadic = variadic
         self.rules: dict[int, Rule] = {}
+        self.constants: set[int] = set()
         self.plans: dict[int, Plan] = {}
 
     def plan(self, mask: int) -> Plan:
-        """Make, and keep, the plan for the arguments in ``mask``, one bit each."""
+        """Make, and keep, the plan for the arguments in ``mask``, one bit each.
+
+        Raises ``NotDifferentiableError`` if one of them has no rule.
+        """
         needed = [k for k in range(mask.bit_length()) if mask >> k & 1]
-        rules = [(k, self.rules.get(0 if self.variadic else k)) for k in needed]
-        wanted = [(k, rule) for k, rule in rules if rule is not None]
+        arguments = [(k, 0 if self.variadic else k) for k in needed]
+        for _, argument in arguments:
+            if argument not in self.rules and argument not in self.constants:
+                raise no_rule(self, self.names[argument])
+        wanted = [(k, self.rules[argument]) for k, argument in arguments if argument in self.rules]
         saves = tuple(sorted({at for _, rule in wanted for at in rule.saves}))
         code = ["out" if at == OUT else "v" if self.variadic else f"v[{at}]" for at in saves]
         plan = self.plans[mask] = Plan(
@@ -168,11 +176,12 @@ def declare(
     return primitive
 
 
-def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any]) -> None:
+def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any] | None) -> None:
     """Give a primitive its derivative rules, one for each argument, named as the argument.
 
-    An argument without a rule has no gradient: it counts as a constant.  Raises ``TypeError`` for a rule
-    that asks for something that the call does not have.
+    None in the place of a rule says that the argument counts as a constant; an argument that is not mentioned, and
+    that requires a gradient, makes a call raise ``NotDifferentiableError``.  Raises ``TypeError`` for a rule that asks
+    for something that the call does not have.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> @tg.primitive
@@ -193,7 +202,10 @@ def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any]) -> None:
     for name, fn in rules.items():
         if name not in arrays:
             raise TypeError(f"{primitive.name} has no array argument {name!r}; it has {', '.join(arrays)}")
-        primitive.rules[arrays.index(name)] = Rule(fn, name, primitive)
+        if fn is None:
+            primitive.constants.add(arrays.index(name))
+        else:
+            primitive.rules[arrays.index(name)] = Rule(fn, name, primitive)
     primitive.plans.clear()
 
 

@@ -104,14 +104,19 @@ class Tensor(ArrayLike):
         if node is not None and (array.shape != node.shape or array.dtype != node.dtype):
             raise errors.ShapeError(
                 f"{errors.describe_node(node)} cannot take data of shape {array.shape} and dtype {array.dtype}: "
-                f"a tensor in a graph keeps its shape and dtype. Write `.data[...] = value` or make a new Tensor."
+                f"a tensor in a graph keeps its shape and dtype. Make a new Tensor, or convert the data first."
             )
         self._data = array
 
     @property
     def grad(self) -> Array | None:
         """The gradient that backward calls have added up; None before the first."""
-        return self._node.grad if self._node is not None else None
+        node = self._node
+        if node is None:
+            return None
+        if node.grad is None and node.op is not None and (node.extras is None or not node.extras.keeps_grad):
+            errors.warn_of_grad_of_computed(node)
+        return node.grad
 
     @grad.setter
     def grad(self, value: Any) -> None:

@@ -49,18 +49,28 @@ class Optimizer:
             self._groups[trained.tensor.dtype].append(trained)
 
     def step(self) -> None:
-        """Change each parameter in place; one whose ``grad`` is None stays as it is, and so does its state."""
+        """Change each parameter in place; one whose ``grad`` is None stays as it is, and so does its state.
+
+        Raises ``RuntimeError`` if no parameter has a gradient.
+        """
+        changed = False
         for dtype, group in self._groups.items():
             steps = 0
             for trained in group:
                 grad = trained.tensor.grad
                 if grad is None:
                     continue
+                changed = True
                 trained.steps += 1
                 if trained.steps != steps:
                     steps = trained.steps
                     numbers = [np.array(number, dtype) for number in self._numbers(steps)]  # faster than Python's own
                 self._update(numbers, trained.room, trained.tensor._data, grad, *trained.state.values())
+        if not changed:
+            raise RuntimeError(
+                f"{type(self).__name__}.step(): none of the {len(self._trained)} parameters has a gradient. Call "
+                "backward() on a loss first; if the model has got new tensors since, make the optimizer anew."
+            )
 
     def _numbers(self, t: int) -> tuple[float, ...]:
         """The factors of the ``t``-th step; ``_update`` gets them as arrays without axes, of the parameter's dtype."""

@@ -93,9 +93,9 @@ for to_degrees in np.rad2deg, np.degrees:
 # sizes and signs
 defvjp(np.absolute,   x=lambda g, x: g * np.sign(x))
 defvjp(np.fabs,       x=lambda g, x: g * np.sign(x))
-defvjp(np.heaviside,  y=lambda g, x: g * (x == 0))
-defvjp(np.copysign,   x=lambda g, out, x: g * np.sign(x * out))
-defvjp(np.ldexp,      x=lambda g, y: np.ldexp(g, y))
+defvjp(np.heaviside,  x=None, y=lambda g, x: g * (x == 0))
+defvjp(np.copysign,   x=lambda g, out, x: g * np.sign(x * out), y=None)
+defvjp(np.ldexp,      x=lambda g, y: np.ldexp(g, y), y=None)
 defvjp(np.maximum,    x=lambda g, x, y: _half_if_equal(g, x, y), y=lambda g, x, y: _half_if_equal(g, y, x))
 defvjp(np.minimum,    x=lambda g, x, y: _half_if_equal(g, y, x), y=lambda g, x, y: _half_if_equal(g, x, y))
 defvjp(np.fmax,       x=lambda g, x, y: np.where(np.isnan(y), g, _half_if_equal(g, x, y)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import Recorded
+from ..autodiff import Recorded, unbroadcast
 from ..custom import primitive
 from ..primitives import declare, defvjp
 
@@ -111,7 +111,8 @@ def where(condition, x, y):
 defvjp(operator.getitem, x=lambda g, x_shape, index: scatter_add(g, index, x_shape))
 defvjp(scatter_add,      v=lambda g, index: g[index])
 defvjp(put,              x=lambda g, index: put(g, 0, index),
-                         v=lambda g, x_shape, index: g[index] * _last_writers(x_shape, index))
+                         v=lambda g, x_shape, v_shape, index:
+                           unbroadcast(g[index] * _last_writers(x_shape, index), v_shape))
 defvjp(where,            x=lambda g, condition: np.where(condition, g, 0),
-                         y=lambda g, condition: np.where(condition, 0, g))
+                         y=lambda g, condition: np.where(condition, 0, g), condition=None)
 # fmt: on

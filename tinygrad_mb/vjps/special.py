@@ -229,7 +229,7 @@ def squared_error(prediction: Any, target: Any) -> Any:
     """The sum over each example of (prediction - target)^2."""
     error = prediction - target
     error = error * error
-    if error.ndim == 1:
+    if error.ndim <= 1:
         return error
     return error.reshape(len(error), -1).sum(axis=1) if error.size != len(error) else error.reshape(-1)
 
@@ -254,8 +254,9 @@ defvjp(log_softmax, x=lambda g, out, axis: g - np.exp(out) * total(g, axis, True
 
 defvjp(squared_error, prediction=lambda g, prediction, target: _per_example(2 * g, prediction) * (prediction - target),
                       target=lambda g, prediction, target: _per_example(2 * g, prediction) * (target - prediction))
-defvjp(cross_entropy,         logits=lambda g, logits, labels: g[..., None] * softmax_minus_one_hot(logits, labels))
-defvjp(softmax_minus_one_hot, logits=lambda g, logits: _softmax_vjp(g, softmax(logits), -1))
+defvjp(cross_entropy,         logits=lambda g, logits, labels: g[..., None] * softmax_minus_one_hot(logits, labels),
+                              labels=None)
+defvjp(softmax_minus_one_hot, logits=lambda g, logits: _softmax_vjp(g, softmax(logits), -1), labels=None)
 defvjp(binary_cross_entropy,  logits=lambda g, logits, targets: g * (sigmoid(logits) - targets),
                               targets=lambda g, logits: -g * logits)
 defvjp(linear,                x=lambda g, W: product(g, W.T),
