@@ -112,6 +112,8 @@ def record_binary(op: Primitive, x: Any, y: Any, cls: type[R]) -> R:
         out = op.fn(a, b)
     except Exception as error:
         raise errors.call_failed(op, (x, y), (), error) from error
+    if 0 < mask < 3 and op.key in _PAIRING and len(shape := out.shape) == 2 and shape[0] == shape[1] > 1:
+        errors.warn_if_column_meets_vector(op, (x, y), (a, b), mask)
     return _finish(op, cls, (x, y), (a, b), (x_node, y_node), (), out, mask)
 
 
@@ -139,9 +141,6 @@ def _finish(
     dtype = out.dtype
     if dtype.kind != "f":
         raise errors.not_real(op, values, dtype)
-    shape = out.shape
-    if len(shape) == 2 and shape[0] == shape[1] > 1 and mask != 3 and op.key in _PAIRING:
-        errors.warn_if_column_meets_vector(op, values, data, mask)
     if None in nodes:
         nodes = tuple([_constant(v, a) if n is None else n for v, a, n in zip(values, data, nodes, strict=True)])
     guards = None
@@ -154,7 +153,7 @@ def _finish(
             guards.append((array, fingerprint(array), position))
     if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
-    result._node = Node(op, nodes, params, plan, save(data, out), guards, shape, dtype, scope)
+    result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, scope)
     if anomaly:
         result._node.note().where = errors.user_line()
     return result
@@ -218,7 +217,10 @@ def backward(root: Node, seed: Any, retain_graph: bool) -> None:
     """Add the gradient of ``root`` to every leaf below it, and to every node that keeps its gradient."""
     nodes = differentiable_ancestors([root])
     verify(nodes)
-    walk(nodes, {root: seed}, free=not retain_graph)
+    found = walk(nodes, {root: seed}, free=not retain_graph)
+    with _accumulating:
+        for node, g in found.items():
+            node.grad = g if node.grad is None else np.asarray(node.grad + g)
 
 
 def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None) -> dict[Node, Any]:
@@ -226,7 +228,7 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
 
     With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
     """
-    wanted = dict.fromkeys(wrt)
+    wanted = set(wrt)
     relevant = set(wrt)
     nodes, running = [], []
     for node in reversed(differentiable_ancestors(seeds, oldest=min(node.order for node in wrt))):
@@ -238,8 +240,7 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
         nodes.append(node)
     nodes.reverse()
     verify(running)
-    walk(nodes, dict(seeds), wanted, relevant, cls)
-    found = {node: g for node, g in wanted.items() if g is not None}
+    found = walk(nodes, dict(seeds), wanted, relevant, cls)
     if cls is not None:
         taken = {id(seed) for seed in seeds.values()}
         for node, g in found.items():
@@ -254,19 +255,20 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
 def walk(
     nodes: Iterable[Node],
     cotangents: dict[Node, Any],
-    wanted: dict[Node, Any] | None = None,
+    wanted: set[Node] | None = None,
     relevant: set[Node] | None = None,
     cls: type[Recorded] | None = None,
     free: bool = False,
-) -> None:
+) -> dict[Node, Any]:
     """Visit ``nodes``, newest first: when a node's turn comes, its cotangent is complete.
 
     The driver, not the rule, sums a cotangent down to its argument's shape, restores its dtype, and adds up the
     contributions of several uses: the first sum makes a buffer of the driver's own, further ones go into it.
-    Complete cotangents are entered into ``wanted``, or, if that is None, added to the ``grad`` of leaves and of
-    nodes that keep it; what is handed out so is nobody else's.  ``cls`` is given where the walk itself is to be
-    recorded: what the rules saved then takes its place in the graph again.
+    Returned are the cotangents of ``wanted`` nodes, or, if that is None, of leaves and of nodes that keep their
+    gradient; they are nobody else's.  ``cls`` is given where the walk itself is to be recorded: what the rules saved
+    then takes its place in the graph again.
     """
+    found: dict[Node, Any] = {}
     owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
     anomaly = current().anomaly
     pop, get = cotangents.pop, cotangents.get
@@ -279,15 +281,8 @@ def walk(
             g = _run_hooks(node, g)
             owned.discard(node)
         op = node.op
-        if wanted is not None:
-            if node in wanted:
-                wanted[node] = g if node in owned or cls is not None else _own(g)
-        elif op is None or (extras is not None and extras.keeps_grad):
-            with _accumulating:
-                if node.grad is not None:
-                    node.grad = np.asarray(node.grad + g)
-                else:
-                    node.grad = g if node in owned else _own(g)
+        if (op is None or (extras is not None and extras.keeps_grad)) if wanted is None else node in wanted:
+            found[node] = g if node in owned or cls is not None else _own(g)
         if op is None:
             continue
         saved = node.saved if cls is None or node.saved is None else _attach_saved(node, cls)
@@ -323,6 +318,7 @@ def walk(
                     owned.add(parent)
         if free:
             node.saved = node.guards = None
+    return found
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:

@@ -57,7 +57,8 @@ class Optimizer:
         for dtype, group in self._groups.items():
             steps = 0
             for trained in group:
-                grad = trained.tensor.grad
+                tensor = trained.tensor
+                grad = tensor._node.grad  # type: ignore[union-attr]  # a leaf that requires gradients has a node
                 if grad is None:
                     continue
                 changed = True
@@ -65,7 +66,7 @@ class Optimizer:
                 if trained.steps != steps:
                     steps = trained.steps
                     numbers = [np.array(number, dtype) for number in self._numbers(steps)]  # faster than Python's own
-                self._update(numbers, trained.room, trained.tensor._data, grad, *trained.state.values())
+                self._update(numbers, trained.room, tensor._data, grad, *trained.state.values())
         if not changed:
             raise RuntimeError(
                 f"{type(self).__name__}.step(): none of the {len(self._trained)} parameters has a gradient. Call "
