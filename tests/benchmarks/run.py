@@ -15,7 +15,7 @@ import sys
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 VARIABLES = dict.fromkeys(THREADS, "1")
-STEPS = {"small_net": 20, "digits_net": 5, "scalars": 1, "chain": 1}
+STEPS = {"small_net": 100, "digits_net": 20, "scalars": 1, "chain": 1}
 PEERS = {"torch": "torch", "torch_nn": "torch", "autograd": "autograd", "mygrad": "mygrad"}
 NAMES = {
     "tinygrad_mb": "tinygrad_mb, operators",

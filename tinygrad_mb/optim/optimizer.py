@@ -47,6 +47,7 @@ class Optimizer:
         self._trained = [_Trained(path, p, self.slots, rooms[p.dtype]) for path, p in tensors.items()]
         for trained in self._trained:
             self._groups[trained.tensor.dtype].append(trained)
+        self._factors: dict[Any, tuple[tuple[float, ...], list[Array]]] = {}
 
     def step(self) -> None:
         """Change each parameter in place; one whose ``grad`` is None stays as it is, and so does its state.
@@ -65,13 +66,21 @@ class Optimizer:
                 trained.steps += 1
                 if trained.steps != steps:
                     steps = trained.steps
-                    numbers = [np.array(number, dtype) for number in self._numbers(steps)]  # faster than Python's own
+                    numbers = self._as_arrays(self._numbers(steps), dtype)
                 self._update(numbers, trained.room, tensor._data, grad, *trained.state.values())
         if not changed:
             raise RuntimeError(
                 f"{type(self).__name__}.step(): none of the {len(self._trained)} parameters has a gradient. Call "
                 "backward() on a loss first; if the model has got new tensors since, make the optimizer anew."
             )
+
+    def _as_arrays(self, numbers: tuple[float, ...], dtype: Any) -> list[Array]:
+        """Numbers as arrays without axes, which NumPy multiplies by faster than by Python's own; the last are kept."""
+        last, arrays = self._factors.get(dtype, ((), []))
+        if last != numbers:
+            arrays = [np.array(number, dtype) for number in numbers]
+            self._factors[dtype] = (numbers, arrays)
+        return arrays
 
     def _numbers(self, t: int) -> tuple[float, ...]:
         """The factors of the ``t``-th step; ``_update`` gets them as arrays without axes, of the parameter's dtype."""
