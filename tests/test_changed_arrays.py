@@ -579,12 +579,3 @@ def test_new_data_in_the_place_of_the_old():
     loss = (x * x).sum()
     x.data = np.array([5.0, 6.0])
     np.testing.assert_array_equal(loss.gradient(x), [2, 4])
-
-
-def test_the_number_of_threads_may_change():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-    x = parameter(np.random.default_rng(0).normal(size=(3000, 1000)))
-    with threadpoolctl.threadpool_limits(1):
-        loss = (x * x).sum()
-    with threadpoolctl.threadpool_limits(2):
-        np.testing.assert_array_equal(loss.gradient(x), 2 * x.data)

@@ -148,7 +148,7 @@ CASES = {
     ),
     "labels with NaN": (
         lambda: nn.cross_entropy(X, np.array([0, np.nan, 1, 2, 0])),
-        (TypeError, ValueError),
+        TypeError,
         ["cross_entropy", "labels", "float64"],
     ),
     "labels as a column": (
@@ -156,7 +156,7 @@ CASES = {
         ShapeError,
         ["cross_entropy", "x (5, 3)", "(5, 1) int64", "[..., 0]"],
     ),
-    "one-hot labels": (lambda: nn.cross_entropy(X, np.zeros((5, 3))), (ShapeError, TypeError), ["argmax(-1)"]),
+    "one-hot labels": (lambda: nn.cross_entropy(X, np.zeros((5, 3))), ShapeError, ["argmax(-1)"]),
     "target out of range": (
         lambda: nn.binary_cross_entropy(V, np.array([0, 1, 2, 0])),
         ValueError,

@@ -43,6 +43,7 @@ def test_numbers_that_are_asked_for_are_not(x):
         assert f"{x:.1f}" == "%.1f" % x == "2.0"  # noqa: UP031
         assert round(x, 1) == 2.0
         assert math.exp(x.detach()) == math.exp(2)
+        assert list(map(float, [x])) == sorted([x], key=float) == [2.0]
         assert divmod(x, 1.5) == (1, 0.5)
 
 
@@ -122,3 +123,55 @@ def test_one_example_is_a_batch_of_losses_without_axes(x):
     loss = tg.nn.squared_error(x, 0.5)
     assert loss.shape == ()
     np.testing.assert_array_equal(loss.gradient(x), 3.0)
+
+
+def test_an_array_that_a_users_rule_keeps_is_not_written_into():
+    kept = np.zeros(2)
+
+    @tg.primitive
+    def step(x):
+        return np.floor(x)
+
+    tg.defvjp(step, x=lambda g: kept)
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    (step(x) + 2 * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [2, 2])
+    np.testing.assert_array_equal(step(x).sum().gradient(x), [0, 0])
+    np.testing.assert_array_equal(kept, [0, 0])
+
+
+def test_options_that_the_caller_changes_are_copied():
+    @tg.primitive
+    def scaled(x, by=None):
+        return x * by["a"]
+
+    tg.defvjp(scaled, x=lambda g, by: g * by["a"])
+    x, by = tg.Tensor(1.0, requires_grad=True), {"a": 2.0}
+    y = scaled(x, by=by)
+    by["a"] = 100.0
+    assert y.gradient(x) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 300.0])
+def test_squares_stay_in_the_range_of_the_dtype(dtype, size):
+    for fn, points in (
+        (np.arctan2, (size, 0.5 * size)),
+        (np.copysign, (size, -size)),
+        (np.arcsinh, (size,)),
+        (np.arccosh, (1.5 + size,)),
+    ):
+        narrow = [tg.Tensor(np.array(p, dtype), requires_grad=True) for p in points]
+        wide = [tg.Tensor(t.numpy().astype(float), requires_grad=True) for t in narrow]
+        gradients = fn(*narrow).gradient(narrow[0]), fn(*wide).gradient(wide[0])
+        assert gradients[0].dtype == dtype
+        np.testing.assert_allclose(*gradients, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_a_primitive_may_be_called_as_one_of_ours():
+    @tg.primitive
+    def einsum(x):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"einsum: mine\n  operands: x \(2,\) float64"):
+        einsum(tg.Tensor([1.0, 2.0], requires_grad=True))

@@ -223,7 +223,7 @@ def test_blocks_left_in_the_wrong_order_are_noticed():
     with pytest.raises(RuntimeError, match="no_grad block was left before a block that was entered after it"):
         generator.close()
     block.__exit__()
-    tg.modes._mode.set(tg.modes.Mode())  # the generator's own block can no longer be left
+    tg.modes.mode_variable.set(tg.modes.Mode())  # the generator's own block can no longer be left
     assert records()
 
 

@@ -110,9 +110,8 @@ def test_the_norm_of_infinite_order(order):
     x = parameter([1.0, -4.0, 3.0])
     winner = [0, -1, 0] if order > 0 else [1, 0, 0]
     np.testing.assert_array_equal(np.linalg.norm(x, order).gradient(x), winner)
-    assert np.isfinite(np.linalg.norm(parameter([0.0, 0.0])).gradient(parameter([0.0]))).all()
     zero = parameter([0.0, 0.0])
-    assert np.isfinite(np.linalg.norm(zero).gradient(zero)).all()
+    assert np.isfinite(np.linalg.norm(zero, order).gradient(zero)).all()
 
 
 SINGLE = {

@@ -203,7 +203,7 @@ def test_rules_run_on_a_carrier_that_has_the_closed_list_only(problem):
     todo = [out.node]
     while todo:
         node = todo.pop()
-        for _, pull, name in node.plan.rules:
+        for _, pull, name, _ in node.plan.rules:
             g = frozen(np.random.default_rng(0).uniform(1, 2, node.shape).astype(node.dtype))
             saved = [frozen(s) for s in node.saved]
             expected = pull(g, node, saved)

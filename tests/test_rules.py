@@ -114,7 +114,7 @@ def test_narrow_dtypes_stay(problem, dtype):
     nodes = [out.node] if out.node.op else []
     while nodes:
         node = nodes.pop()
-        for _, pull, name in node.plan.rules:
+        for _, pull, name, _ in node.plan.rules:
             c = pull(np.ones(node.shape, node.dtype), node, node.saved)
             assert c.dtype == node.dtype or c.dtype == dtype, f"the rule of {node.op.name} for {name} widens {dtype}"
         nodes += [parent for parent in node.inputs if getattr(parent, "op", None) is not None and parent.plan]
@@ -146,7 +146,7 @@ def test_every_rule_is_reached_by_a_problem(op):
             continue
         out = problem.run(*tensors(problem, problem.inputs))
         if out.node.op is op:
-            reached |= {0 if op.variadic else k for k, _, _ in out.node.plan.rules}
+            reached |= {0 if op.variadic else k for k, *_ in out.node.plan.rules}
     assert reached == op.rules.keys()
 
 

@@ -230,6 +230,8 @@ def test_augmented_assignment_rebinds():
 # ----------------------------------------------------------------------------------------------- indexing
 
 INDICES = [
+    (slice(None), (0, 0, 1)),
+    ((0, 0), (1, 1)),
     0, -1, np.int64(1), slice(None), slice(1, None, 2), slice(None, None, -1), Ellipsis, None, (0, 1), (slice(None), 2),
     (..., 0), (None, 1, None), (slice(0, 2), ..., slice(1, 3)), [0, 2, 0], np.array([1, -1, 1]), ([0, 1], [2, 2]),
     (slice(None), [0, 0, 3]), ([0, 2], slice(None), [1, 1]), (0, slice(None), [1, 1]), np.array([[0, 1], [1, 0]]),

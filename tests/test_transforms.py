@@ -256,3 +256,15 @@ def test_the_value_of_a_vjp_cannot_spoil_it():
     with pytest.raises(ValueError, match="read-only"):
         value[0] = 3.0
     assert_array(pull(np.ones(2))[0], 1 - np.tanh([0.5, 1.0]) ** 2)
+
+
+def test_structures_must_agree_by_name_not_by_order():
+    x, v = np.array([1.0, 2.0]), np.array([1.0, 0.0])
+    loss = lambda p: (p["a"] ** 3).sum() + p["b"] ** 2  # noqa: E731
+    with pytest.raises(ValueError, match=r"the vector must have the structure \['a', 'b'\], not \[''\]"):
+        tg.hvp(loss, {"a": x, "b": 1.0}, v)
+    product = tg.hvp(loss, {"a": x, "b": 1.0}, {"b": 1.0, "a": v})
+    assert_array(product["a"], [6.0, 0.0])
+    assert_array(product["b"], 2.0)
+    with pytest.raises(ValueError, match="argnums names argument 0 twice"):
+        tg.grad(lambda x: x, argnums=(0, 0))(1.0)

@@ -171,10 +171,13 @@ def _unrecorded(op: Primitive, values: Sequence[Any], result: R, out: Any, mask:
 
 def _frozen(params: tuple[Any, ...]) -> tuple[Any, ...]:
     """What a rule reads in backward is not the caller's to change."""
-    for param in params:
-        if type(param) is list or (type(param) is ndarray and param.flags.writeable):
-            return deepcopy(params)
-    return params
+    return deepcopy(params) if any(map(_mutable, params)) else params
+
+
+def _mutable(param: Any) -> bool:
+    if type(param) is tuple:
+        return any(map(_mutable, param))
+    return type(param) in (list, dict) or (type(param) is ndarray and param.flags.writeable)
 
 
 def _constant(value: Any, data: Any) -> Any:
@@ -232,7 +235,7 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
     relevant = set(wrt)
     nodes, running = [], []
     for node in reversed(differentiable_ancestors(seeds, oldest=min(node.order for node in wrt))):
-        if node.plan and not relevant.isdisjoint([node.inputs[k] for k, _, _ in node.plan.rules]):
+        if node.plan and not relevant.isdisjoint([node.inputs[rule.position] for rule in node.plan.rules]):
             running.append(node)
         elif node not in wanted:
             continue
@@ -287,7 +290,7 @@ def walk(
             continue
         saved = node.saved if cls is None or node.saved is None else _attach_saved(node, cls)
         inputs = node.inputs
-        for position, pull, name in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
+        for position, pull, name, fresh in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
             parent = inputs[position]
             if relevant is not None and parent not in relevant:
                 continue
@@ -308,7 +311,7 @@ def walk(
             before = get(parent)
             if before is None:
                 cotangents[parent] = c
-                if parent.op is None and c is not g and type(c) is ndarray and c.base is None:
+                if fresh and parent.op is None and c is not g and type(c) is ndarray and c.base is None:
                     owned.add(parent)
             elif parent in owned:
                 before += c

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from .autodiff import Recorded, coerce, record
-from .primitives import declare
+from .primitives import declare, is_own
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,8 +54,9 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
                 return record(op, values, type(value))
         return fn(*values)
 
-    own = (fn.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
-    op = declare(call, signature, fn if own else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__)
+    op = declare(
+        call, signature, fn if is_own(fn) else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__
+    )
     options = op.names[arrays:]
     return call
 

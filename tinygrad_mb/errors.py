@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], err
     """NumPy's own exception, enriched: the same type, so that ``except ValueError`` still works."""
     hint = _shape_hint(op, arrays, params)
     message = str(error).strip().removeprefix(f"{op.name}: ")
-    if hint and op.name in ("matmul", "einsum"):
+    if hint and op.hint is not None:
         message = "the shapes do not fit"  # NumPy's own words are about its internals
     text = f"{op.name}: {message}\n  operands: {operands(op, arrays, params)}" + (f"\n  {hint}" if hint else "")
     if isinstance(error, ValueError) and not isinstance(error, IndexError):
@@ -90,13 +91,11 @@ def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], err
 def _shape_hint(op: Primitive, arrays: Sequence[Any], params: Sequence[Any]) -> str:
     names = [getattr(v, "name", None) or n for v, n in zip(arrays, _argument_names(op, len(arrays)), strict=True)]
     shapes = [tuple(getattr(v, "shape", ())) for v in arrays]
-    if op.name == "einsum":
-        return _einsum_hint(names, shapes, params[0])
+    if op.hint is not None:
+        return op.hint(names, shapes, params)
     if op.variadic or len(arrays) != 2:
         return ""
     (first, second), (a, b) = names, shapes
-    if op.name == "matmul":
-        return _matmul_hint(first, second, a, b)
     for name, shape, other in ((first, a, b), (second, b, a)):
         if len(shape) == 1 and len(other) == 2 and shape[0] == other[0] != other[1]:
             return f"{name} has shape {shape}: did you mean `{name}.reshape({shape[0]}, 1)`?"
@@ -105,7 +104,9 @@ def _shape_hint(op: Primitive, arrays: Sequence[Any], params: Sequence[Any]) -> 
     return "Shapes are matched from the right; sizes must be equal or 1."
 
 
-def _matmul_hint(first: str, second: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+def matmul_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequence[Any]) -> str:
+    """Which axes of a matrix product have different sizes, and the transpose that might be meant."""
+    (first, second), (a, b) = names, shapes
     if not a or not b:
         return "matmul wants arrays, not scalars: use * to scale."
     axis = -2 if len(b) > 1 else -1
@@ -119,7 +120,9 @@ def _matmul_hint(first: str, second: str, a: tuple[int, ...], b: tuple[int, ...]
     return hint
 
 
-def _einsum_hint(names: list[str], shapes: list[tuple[int, ...]], subscripts: str) -> str:
+def einsum_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequence[Any]) -> str:
+    """Which index of an Einstein sum has two sizes."""
+    subscripts = params[0]
     sizes: dict[str, tuple[int, str]] = {}
     for name, shape, term in zip(names, shapes, subscripts.partition("->")[0].split(","), strict=False):
         if len(shape) != len(term):
@@ -132,7 +135,7 @@ def _einsum_hint(names: list[str], shapes: list[tuple[int, ...]], subscripts: st
 
 
 def graph_freed(node: Node) -> GraphFreedError:
-    """Backward came to a node whose edges are gone."""
+    """Backward came to a node whose saved arrays are gone."""
     return GraphFreedError(
         f"{describe_node(node)}: an earlier backward() has already gone through this graph and freed the arrays "
         "that its rules need. Compute the loss anew, or keep the graph with backward(retain_graph=True); "
@@ -193,7 +196,7 @@ def warn_if_number_loses_gradient(value: Any) -> None:
     _, _, start, end = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).encode()
     code = line[start:end].decode(errors="replace").strip() if start is not None else ""
-    if code and not code.startswith(("float(", '"', "'")):  # a text with a % formats the number
+    if code and "%" not in code and not re.search(r"\bfloat\b", code):  # "%.3f" % t formats the number
         shown = code if code.endswith(")") else line.decode().strip()
         warnings.warn(
             f"`{shown}` takes the number of {describe(value, 'a tensor')}, which requires a gradient, and loses the "

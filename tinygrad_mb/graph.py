@@ -119,7 +119,7 @@ def taken_as_constant(root: Node, node: Node) -> Node | None:
     """A result below ``root`` whose rule for ``node`` was left out, since it required no gradient then."""
     for result in ancestors(root):
         if result.op is not None and result.plan is not None:
-            ruled = {position for position, _, _ in result.plan.rules}
+            ruled = {rule.position for rule in result.plan.rules}
             for k, parent in enumerate(result.inputs):
                 if parent is node and k not in ruled and (0 if result.op.variadic else k) in result.op.rules:
                     return result
@@ -134,8 +134,8 @@ def differentiable_ancestors(roots: Iterable[Node], oldest: int = -1) -> list[No
     for node in nodes:  # grows on the way
         inputs = node.inputs
         if inputs and node.order >= oldest:
-            for position, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
-                parent = inputs[position]
+            for rule in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
+                parent = inputs[rule.position]
                 if parent not in seen:
                     mark(parent)
                     append(parent)

@@ -26,8 +26,8 @@ class _Entered(Mode):
     outer: Mode
 
 
-_mode: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())  # noqa: B039 - a tuple cannot change
-current = _mode.get
+mode_variable: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())  # noqa: B039 - a tuple cannot change
+current = mode_variable.get
 
 
 class _ModeSwitch:
@@ -46,7 +46,7 @@ class _ModeSwitch:
         outer = current()
         mode = _Entered(*outer._replace(**self._change(outer)))
         mode.setter, mode.outer = self, outer
-        _mode.set(mode)
+        mode_variable.set(mode)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -56,7 +56,7 @@ class _ModeSwitch:
                 f"a {type(self).__name__} block was left before a block that was entered after it, or in another "
                 "task or thread: was one of them inside a generator? Leave such blocks before each yield."
             )
-        _mode.set(mode.outer)
+        mode_variable.set(mode.outer)
 
     def __call__(self, fn: Function) -> Function:
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):

@@ -18,16 +18,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from .errors import NotDifferentiableError, no_rule
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
 Pull = Callable[[Any, Any, Any], Any]
+Hint = Callable[[list[str], list[tuple[int, ...]], Sequence[Any]], str]
 
 OUT = -1  # stands for the primitive's own result among the positions of its arguments
 
@@ -82,15 +80,30 @@ class Rule:
         return cast(Pull, eval(f"lambda g, n, s: rule({arguments})", {"rule": self.fn}))
 
 
+class PlannedRule(NamedTuple):
+    """A rule of a plan.
+
+    position  that of the argument that it is for
+    pull      the rule as a function of cotangent, node and saved arrays
+    name      the argument's name
+    fresh     whether an array that it returns is nobody else's: so it is with our own rules, not with users'
+    """
+
+    position: int
+    pull: Pull
+    name: str
+    fresh: bool
+
+
 class Plan(NamedTuple):
     """What to record when a certain set of a primitive's arguments needs gradients.
 
-    rules  (position of the argument, its rule as a function of cotangent, node and saved arrays, its name)
+    rules  those of the arguments in the set
     saves  the positions of the arrays that those rules read, ``OUT`` for the result
     save   picks these arrays out of (the arguments, the result)
     """
 
-    rules: tuple[tuple[int, Pull, str], ...]
+    rules: tuple[PlannedRule, ...]
     saves: tuple[int, ...]
     save: Callable[[Sequence[Any], Any], tuple[Any, ...]]
     guarded: tuple[int, ...]
@@ -106,9 +119,10 @@ class Primitive:
     arrays    the number of arguments that are arrays
     variadic  the first argument is a sequence of any number of arrays, and the only array argument
     constants the positions of arguments whose derivative is declared to be none
+    hint      says what does not fit, from the arrays' names, their shapes and the other arguments
     """
 
-    __slots__ = ("arrays", "bind", "constants", "fn", "key", "name", "names", "plans", "rules", "variadic")
+    __slots__ = ("arrays", "bind", "constants", "fn", "hint", "key", "name", "names", "plans", "rules", "variadic")
 
     def __init__(
         self,
@@ -128,6 +142,7 @@ class Primitive:
         self.rules: dict[int, Rule] = {}
         self.constants: set[int] = set()
         self.plans: dict[int, Plan] = {}
+        self.hint: Hint | None = None
 
     def plan(self, mask: int) -> Plan:
         """Make, and keep, the plan for the arguments in ``mask``, one bit each.
@@ -143,7 +158,7 @@ class Primitive:
         saves = tuple(sorted({at for _, rule in wanted for at in rule.saves}))
         code = ["out" if at == OUT else "v" if self.variadic else f"v[{at}]" for at in saves]
         plan = self.plans[mask] = Plan(
-            tuple((k, rule.pull(saves, k), rule.name) for k, rule in wanted),
+            tuple(PlannedRule(k, rule.pull(saves, k), rule.name, is_own(rule.fn)) for k, rule in wanted),
             saves,
             eval(f"lambda v, out: ({''.join(c + ', ' for c in code)})"),
             tuple(at for at in saves if at != OUT),
@@ -154,8 +169,13 @@ class Primitive:
         return f"<primitive {self.name}({', '.join(self.names)})>"
 
 
+def is_own(fn: Callable[..., Any]) -> bool:
+    """Whether a function is this package's own, and not a user's."""
+    return (fn.__module__ or "").partition(".")[0] == __name__.partition(".")[0]
+
+
 PRIMITIVES: dict[Callable[..., Any], Primitive] = {}
-_UNSET: Any = getattr(np, "_NoValue", None)
+UNSET: Any = getattr(np, "_NoValue", None)
 
 
 def declare(
@@ -194,9 +214,9 @@ def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any] | None) -> No
     """
     primitive = PRIMITIVES.get(key)
     if primitive is None:
-        if not isinstance(key, np.ufunc):
+        if not isinstance(key, np.ufunc) or key.nin > 2 or key.nout > 1:
             raise TypeError(f"{key!r} is not a primitive: declare it with @primitive first")
-        names = ("x", "y", "z")[: key.nin]
+        names = ("x", "y")[: key.nin]
         primitive = declare(key, ", ".join(names), arrays=key.nin)
     arrays = primitive.names[: primitive.arrays]
     for name, fn in rules.items():
@@ -226,7 +246,7 @@ def binder(
             theirs = MappingProxyType({})
         if not ours.keys() <= theirs.keys():  # or an older NumPy has another name for one
             theirs = MappingProxyType({**ours, "options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)})
-    namespace: dict[str, Any] = {"refuse__": refuse_argument, "unset__": _UNSET}
+    namespace: dict[str, Any] = {"refuse__": refuse_argument, "unset__": UNSET}
     code, lines = [], []
     for p in theirs.values():
         default = ours.get(p.name, p).default
@@ -242,7 +262,7 @@ def binder(
             code.append(f"{p.name}=_{p.name}")
             if p.name not in ours:
                 lines.append(f"{p.name} is _{p.name} or refuse__({name!r}, {p.name!r}, {p.name}, _{p.name})")
-            elif p.default is _UNSET is not default:
+            elif p.default is UNSET is not default:
                 lines.append(f"if {p.name} is unset__: {p.name} = _{p.name}")
     lines.append(f"return ({''.join(n + ', ' for n in ours)})")
     function = name if name.isidentifier() else "call"  # Python's own messages about wrong arguments name it
@@ -262,7 +282,7 @@ _ADVICE = {
 
 def refuse_argument(name: str, argument: str, value: Any, default: Any = None) -> None:
     """Raise ``NotDifferentiableError`` for an argument that Tensors do not support, unless its value says nothing."""
-    if value is None or value is _UNSET or value is default:
+    if value is None or value is UNSET or value is default:
         return
     if isinstance(value, (str, bool)) and (value == default or value in _SAYS_NOTHING.get(argument, ())):
         return

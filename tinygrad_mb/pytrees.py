@@ -28,10 +28,10 @@ class Nest:
 
     __slots__ = ("_tree", "leaves", "paths")
 
-    def __init__(self, tree: Any, path: str = "") -> None:
+    def __init__(self, tree: Any) -> None:
         self.leaves: list[Any] = []
         self.paths: list[str] = []
-        self._tree = self._take(tree, path)
+        self._tree = self._take(tree, "")
 
     def _take(self, tree: Any, path: str) -> Callable[[Iterator[Any], bool], Any]:
         prefix = path + "." if path else ""
@@ -67,7 +67,7 @@ class Nest:
     def match(self, other: Any, what: str) -> list[Any]:
         """The leaves of ``other``, which must have this nest's structure; raises ``ValueError`` if it has not."""
         nest = Nest(other)
-        base = [p.partition(".")[2] if p else p for p in self.paths]
-        if len(nest.leaves) != len(self.leaves) or (nest.paths != self.paths and nest.paths != base):
+        if sorted(nest.paths) != sorted(self.paths):
             raise ValueError(f"{what} must have the structure {self.paths}, not {nest.paths}")
-        return nest.leaves
+        found = dict(zip(nest.paths, nest.leaves, strict=True))
+        return [found[path] for path in self.paths] if len(found) == len(nest.leaves) else nest.leaves

@@ -13,7 +13,7 @@ import numpy as np
 from . import autodiff, errors, numpy_api
 from .arraylike import Array, ArrayLike, Axis
 from .at import At
-from .autodiff import record, record_binary, record_unary
+from .autodiff import record_binary, record_unary
 from .graph import NO_RULES, Node, leaf, taken_as_constant
 from .modes import enable_grad
 from .primitives import PRIMITIVES
@@ -146,6 +146,8 @@ class Tensor(ArrayLike):
                 f"only. Use dtype=float{', or write 1.0 for 1' if node.dtype.kind in 'iub' else ''}."
             )
         node.plan = NO_RULES if value else None
+        if isinstance(self._data, np.generic):
+            self._data = np.asarray(self._data)
 
     @property
     def name(self) -> str | None:
@@ -469,9 +471,6 @@ class Tensor(ArrayLike):
         return numpy_api.call_ufunc(ufunc, method, inputs, kwargs, Tensor)
 
     def __array_function__(self, function: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        op = PRIMITIVES.get(function)
-        if op is not None and "where" not in kwargs and "initial" not in kwargs:
-            return record(op, op.bind(*args, **kwargs), Tensor)
         return numpy_api.call_function(function, args, kwargs, Tensor)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

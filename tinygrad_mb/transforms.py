@@ -25,7 +25,7 @@ def _view(x: Any) -> Any:
     return x.view() if isinstance(x, np.ndarray) else x
 
 
-_IDENTITY = declare(_view, "x", name="argument")
+ARGUMENT = declare(_view, "x", name="argument")
 defvjp(_view, x=lambda g: g)
 
 
@@ -52,6 +52,8 @@ class _Call:
         self.inputs: list[Tensor] = []
         with enable_grad():
             for k in argnums:
+                if k in self.nests:
+                    raise ValueError(f"argnums names argument {k} twice")
                 if not -len(args) <= k < len(args):
                     raise ValueError(f"argnums names argument {k}, and the function is called with {len(args)}")
                 nest = self.nests[k] = Nest(args[k])
@@ -88,7 +90,7 @@ class _Call:
 
 def _fresh(x: Any, name: str) -> Tensor:
     if _is_tracked(x):
-        return autodiff.record_unary(_IDENTITY, x, Tensor).named(x.name or name)
+        return autodiff.record_unary(ARGUMENT, x, Tensor).named(x.name or name)
     tensor = Tensor(x)
     tensor._node = _Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, "")
     tensor.named(name).requires_grad = True

@@ -223,3 +223,12 @@ def test_a_state_that_does_not_fit_is_refused_whole():
         with pytest.raises(ValueError, match=message):
             opt.load_state_dict(other.state_dict())
         assert opt.lr == 0.1
+
+
+def test_a_computed_number_that_becomes_a_parameter_can_be_trained():
+    t = tg.Tensor(2.0) * 3
+    t.requires_grad = True
+    sgd = tg.optim.SGD([t], lr=0.5)
+    (t * t).backward()
+    sgd.step()
+    assert t.item() == 0.0

@@ -4,15 +4,15 @@
 
 import numpy as np
 
-from ..primitives import _UNSET
+from ..primitives import UNSET
 from ..vjps import indexing
 from ..vjps.helpers import along
 from .table import array, composite, flat_if_none
 
 
 @composite("where")
-def where(condition, x=_UNSET, y=_UNSET):
-    if x is _UNSET and y is _UNSET:
+def where(condition, x=UNSET, y=UNSET):
+    if x is UNSET and y is UNSET:
         return np.nonzero(condition)
     return indexing.where(condition, x, y)
 

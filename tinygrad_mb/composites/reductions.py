@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives import _UNSET
+from ..primitives import UNSET
 from ..vjps import reductions
 from ..vjps.helpers import along
 from .table import array, axes_of, axis_of, composite, flat_if_none, safe_sqrt
@@ -23,11 +23,11 @@ def masked(function, args, kwargs):
     """A reduction of the elements where a mask holds, and of ``initial``."""
     options = {key: value for key, value in kwargs.items() if key not in ("a", "where", "initial")}
     a, *args = args if args else (kwargs["a"],)
-    a, where, initial = array(a), kwargs.get("where", _UNSET), kwargs.get("initial", _UNSET)
+    a, where, initial = array(a), kwargs.get("where", UNSET), kwargs.get("initial", UNSET)
     neutral, join = MASKABLE[function]
-    if where is _UNSET or where is True:
+    if where is UNSET or where is True:
         kept = a
-    elif initial is _UNSET and math.isinf(neutral):
+    elif initial is UNSET and math.isinf(neutral):
         raise ValueError(f"{function.__name__}: where= needs initial=, the result where the mask holds nowhere")
     else:
         kept = np.where(where, a, neutral)
@@ -35,16 +35,16 @@ def masked(function, args, kwargs):
             n = np.sum(np.broadcast_to(where, a.shape), *args, **options)
             return np.sum(kept, *args, **options) / np.asarray(n, a.dtype)
     result = function(kept, *args, **options)
-    return result if initial is _UNSET else join(result, initial)
+    return result if initial is UNSET else join(result, initial)
 
 
 @composite("amax")
-def amax(a, axis=None, keepdims=False, initial=_UNSET, where=_UNSET):
+def amax(a, axis=None, keepdims=False, initial=UNSET, where=UNSET):
     return np.max(a, axis=axis, keepdims=keepdims, initial=initial, where=where)
 
 
 @composite("amin")
-def amin(a, axis=None, keepdims=False, initial=_UNSET, where=_UNSET):
+def amin(a, axis=None, keepdims=False, initial=UNSET, where=UNSET):
     return np.min(a, axis=axis, keepdims=keepdims, initial=initial, where=where)
 
 
@@ -58,8 +58,8 @@ def prod(a, axis=None, keepdims=False):
 
 
 @composite("var")
-def var(a, axis=None, ddof=0, keepdims=False, correction=_UNSET):
-    ddof = ddof if correction is _UNSET else correction
+def var(a, axis=None, ddof=0, keepdims=False, correction=UNSET):
+    ddof = ddof if correction is UNSET else correction
     centred = a - a.mean(axis=axis, keepdims=True)
     n = math.prod([a.shape[k] for k in axes_of(axis, a.ndim)])
     return (centred * centred).sum(axis=axis, keepdims=keepdims) / (n - ddof)
@@ -100,14 +100,14 @@ def cumulative_prod(x, axis=None, include_initial=False):
 
 
 @composite("diff")
-def diff(a, n=1, axis=-1, prepend=_UNSET, append=_UNSET):
+def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
     a = array(a)
     axis = axis_of(axis, a.ndim)
     if n < 0:
         raise ValueError(f"diff: n={n} must not be negative")
     parts = []
     for end in (prepend, a, append):
-        if end is not _UNSET:
+        if end is not UNSET:
             end = array(end)
             parts.append(end if end.ndim else np.broadcast_to(end, (*a.shape[:axis], 1, *a.shape[axis + 1 :])))
     a = np.concatenate(parts, axis) if len(parts) > 1 else a

@@ -64,7 +64,7 @@ def view(*outputs: Node) -> View:
         boxes.append(Box(ids[node], _kind(node, shown), title, bool(node.name), lines, scopes[node]))
     edges = []
     for node in nodes:
-        carrying = {position for position, _, _ in node.plan.rules} if node.plan else set()
+        carrying = {rule.position for rule in node.plan.rules} if node.plan else set()
         for position, source in enumerate(node.inputs):
             if isinstance(source, Node):
                 edges.append(Edge(ids[source], ids[node], position in carrying))

@@ -11,8 +11,9 @@ import numpy as np
 
 from .. import pytrees
 from ..arraylike import Array
-from ..modes import Mode, _mode, current
+from ..modes import Mode, current, mode_variable
 from ..tensor import Tensor
+from ..transforms import ARGUMENT
 
 
 class AttributePath(str):
@@ -47,7 +48,6 @@ class Module:
 
     training = True
     _label: str | None = None  # what the scope is called: the attribute's name, the class's name for a whole model
-    _scopes: tuple[Mode, Mode] | None = None  # outside and inside of the scope, when the module was last called
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes: to be written by subclasses."""
@@ -55,15 +55,11 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """``forward`` in the module's scope."""
-        outer = current()
-        scopes = self._scopes
-        if scopes is None or scopes[0] is not outer:
-            scopes = self._scopes = (outer, self._inside(outer))
-        token = _mode.set(scopes[1])
+        token = mode_variable.set(self._inside(current()))
         try:
             return self.forward(*args, **kwargs)
         finally:
-            _mode.reset(token)
+            mode_variable.reset(token)
 
     def _inside(self, outer: Mode) -> Mode:
         if self._label is None:
@@ -138,9 +134,9 @@ class Module:
                 continue
             seen.add(id(member))
             if isinstance(member, Module):
-                member._label, member._scopes = path, None
+                member._label = path
                 yield from member._walk(f"{prefix}{path}.", seen)
-            elif member.node.op is None or member.node.op.name == "argument":  # a transform's stand-in for a leaf
+            elif member.node.op in (None, ARGUMENT):  # a leaf, or what stands for one inside a transform
                 yield prefix + path, member
 
     def _modules(self, seen: dict[int, Module]) -> list[Module]:

@@ -24,6 +24,12 @@ def _or_one(x):
     return x + (x == 0)
 
 
+def _over_square(x, r):
+    """``x / r**2`` without a square that could leave the range of the dtype; 0 where r is."""
+    r = _or_one(r)
+    return x / r / r
+
+
 def _log_or_zero(x):
     """The logarithm, 0 at 0; of a Python number it is one, so that it widens no dtype."""
     log = np.log(_or_one(x))
@@ -77,13 +83,13 @@ defvjp(np.tan,        x=lambda g, out: g * (1 + out * out))
 defvjp(np.arcsin,     x=lambda g, x: g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arccos,     x=lambda g, x: -g / np.sqrt((1 - x) * (1 + x)))
 defvjp(np.arctan,     x=lambda g, x: g / (1 + x * x))
-defvjp(np.arctan2,    x=lambda g, x, y: g * y / _or_one(x * x + y * y),
-                      y=lambda g, x, y: -g * x / _or_one(x * x + y * y))
+defvjp(np.arctan2,    x=lambda g, x, y: g * _over_square(y, np.hypot(x, y)),
+                      y=lambda g, x, y: -g * _over_square(x, np.hypot(x, y)))
 defvjp(np.sinh,       x=lambda g, x: g * np.cosh(x))
 defvjp(np.cosh,       x=lambda g, x: g * np.sinh(x))
 defvjp(np.tanh,       x=lambda g, out: g * (1 - out * out))
-defvjp(np.arcsinh,    x=lambda g, x: g / np.sqrt(x * x + 1))
-defvjp(np.arccosh,    x=lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+defvjp(np.arcsinh,    x=lambda g, x: g / np.hypot(x, 1))
+defvjp(np.arccosh,    x=lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 defvjp(np.arctanh,    x=lambda g, x: g / ((1 - x) * (1 + x)))
 for to_radians in np.deg2rad, np.radians:
     defvjp(to_radians, x=lambda g: g * (math.pi / 180))
@@ -94,7 +100,7 @@ for to_degrees in np.rad2deg, np.degrees:
 defvjp(np.absolute,   x=lambda g, x: g * np.sign(x))
 defvjp(np.fabs,       x=lambda g, x: g * np.sign(x))
 defvjp(np.heaviside,  x=None, y=lambda g, x: g * (x == 0))
-defvjp(np.copysign,   x=lambda g, out, x: g * np.sign(x * out), y=None)
+defvjp(np.copysign,   x=lambda g, out, x: g * np.sign(x) * np.sign(out), y=None)
 defvjp(np.ldexp,      x=lambda g, y: np.ldexp(g, y), y=None)
 defvjp(np.maximum,    x=lambda g, x, y: _half_if_equal(g, x, y), y=lambda g, x, y: _half_if_equal(g, y, x))
 defvjp(np.minimum,    x=lambda g, x, y: _half_if_equal(g, y, x), y=lambda g, x, y: _half_if_equal(g, x, y))

@@ -17,19 +17,21 @@ from ..primitives import declare, defvjp
 
 def freeze(index: Any) -> Any:
     """An index that later changes of the caller's arrays cannot reach; ``IndexError`` for floating-point ones."""
-    if isinstance(index, tuple):
-        return tuple([freeze(part) for part in index])
-    if isinstance(index, Recorded):
-        index = index._data
-    if isinstance(index, (list, np.ndarray)):
-        array = np.array(index)
-        if array.dtype.kind in "iu" or (array.size == 0 and isinstance(index, list)):
-            array = array.astype(np.intp, copy=False)
-        if array.dtype.kind not in "ib":
-            raise IndexError(f"an index array holds integers or booleans, not {array.dtype}")
-        array.setflags(write=False)
-        return array
-    return index
+    return tuple([_freeze(part) for part in index]) if isinstance(index, tuple) else _freeze(index)
+
+
+def _freeze(part: Any) -> Any:
+    if isinstance(part, Recorded):
+        part = part._data
+    if part is None or part is Ellipsis or isinstance(part, (slice, int, np.generic)):
+        return part
+    array = np.array(part)
+    if array.dtype.kind in "iu" or (array.size == 0 and not isinstance(part, np.ndarray)):
+        array = array.astype(np.intp, copy=False)
+    if array.dtype.kind not in "ib":
+        raise IndexError(f"an index array holds integers or booleans, not {array.dtype}")
+    array.setflags(write=False)
+    return array
 
 
 def _is_basic(index: Any) -> bool:

@@ -7,6 +7,7 @@ import string
 import numpy as np
 
 from ..custom import primitive
+from ..errors import einsum_hint, matmul_hint
 from ..primitives import PRIMITIVES, defvjp
 from .helpers import expand, product
 
@@ -72,3 +73,5 @@ defvjp(einsum,    operands=_einsum_vjp)
 # fmt: on
 
 PRIMITIVES[np.matmul].fn = product
+PRIMITIVES[np.matmul].hint = matmul_hint
+PRIMITIVES[einsum].hint = einsum_hint
