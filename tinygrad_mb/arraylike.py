@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import errors
-from .autodiff import Recorded
+from .autodiff import Recorded, data_of
 
 Axis = int | tuple[int, ...] | None
 Array = np.ndarray[Any, Any]
@@ -100,22 +100,22 @@ class ArrayLike(Recorded):
     # -------------------------------------------------------------------------------- comparisons
 
     def __eq__(self, other: Any) -> Any:
-        return self._data == _data(other)
+        return self._data == data_of(other)
 
     def __ne__(self, other: Any) -> Any:
-        return self._data != _data(other)
+        return self._data != data_of(other)
 
     def __lt__(self, other: Any) -> Any:
-        return self._data < _data(other)
+        return self._data < data_of(other)
 
     def __le__(self, other: Any) -> Any:
-        return self._data <= _data(other)
+        return self._data <= data_of(other)
 
     def __gt__(self, other: Any) -> Any:
-        return self._data > _data(other)
+        return self._data > data_of(other)
 
     def __ge__(self, other: Any) -> Any:
-        return self._data >= _data(other)
+        return self._data >= data_of(other)
 
     __hash__ = object.__hash__
 
@@ -208,7 +208,3 @@ class ArrayLike(Recorded):
     def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
         """Whether all elements are not zero, as plain booleans."""
         return np.all(self._data, axis=axis, keepdims=keepdims)
-
-
-def _data(value: Any) -> Any:
-    return value._data if isinstance(value, Recorded) else value

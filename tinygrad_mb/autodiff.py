@@ -38,6 +38,23 @@ class Recorded:
 R = TypeVar("R", bound=Recorded)
 
 
+def wrap(cls: type[R], data: Any, node: Node | None = None) -> R:
+    """A tensor of class ``cls``: data with a place in the graph, or a constant."""
+    tensor = _new(cls)
+    tensor._data, tensor._node = data, node
+    return tensor
+
+
+def data_of(value: Any) -> Any:
+    """What a tensor holds; anything else as it is."""
+    return value._data if isinstance(value, Recorded) else value
+
+
+def as_array(value: Any) -> Any:
+    """An operand as something with a shape and a dtype."""
+    return value if hasattr(value, "dtype") else np.asarray(value)
+
+
 # ---------------------------------------------------------------------------------------------- forward
 
 
@@ -248,7 +265,7 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
         taken = {id(seed) for seed in seeds.values()}
         for node, g in found.items():
             if g._node is None or g._node.plan is None:
-                found[node] = cls(_own(g._data))  # type: ignore[call-arg]
+                found[node] = wrap(cls, _own(g._data))
             elif id(g) in taken:
                 found[node] = record_unary(PRIMITIVES[np.positive], g, cls)
             taken.add(id(g))
@@ -382,9 +399,7 @@ def attach(cls: type[Recorded], data: Any, node: Any) -> Any:
     """A tensor of class ``cls`` that stands at ``node``; the data itself where the node needs no gradient."""
     if not isinstance(node, Node) or node.plan is None:
         return data
-    tensor = _new(cls)
-    tensor._data, tensor._node = data, node
-    return tensor
+    return wrap(cls, data, node)
 
 
 def _attach_saved(node: Node, cls: type[Recorded]) -> tuple[Any, ...]:
@@ -420,7 +435,7 @@ def _run_hooks(node: Node, g: Any) -> Any:
             if replaced.shape != node.shape or replaced.dtype.kind not in "fiub":
                 raise errors.wrong_hook(node, replaced)
             if isinstance(g, Recorded) and not isinstance(replaced, Recorded):
-                replaced = type(g)(replaced)  # type: ignore[call-arg]
+                replaced = wrap(type(g), replaced)
             g = replaced if replaced.dtype == node.dtype else replaced.astype(node.dtype)
     return g
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .autodiff import Recorded, record
+from .autodiff import Recorded, as_array, record, wrap
 from .composites import COMPOSITES, numpy_functions, reductions
 from .errors import NotDifferentiableError
 from .primitives import PRIMITIVES, refuse_argument
@@ -149,7 +149,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict
     if method == "accumulate" and ufunc in ACCUMULATE:
         return ACCUMULATE[ufunc](inputs[0], **{"axis": 0, **kwargs})
     if method == "outer":
-        x, y = (a if hasattr(a, "shape") else np.asarray(a) for a in inputs)
+        x, y = (as_array(a) for a in inputs)
         return ufunc(x.reshape(x.shape + (1,) * y.ndim), y, **kwargs)
     hint = "Use t.at[index].add(values)." if method == "at" else "Use NumPy's functions on whole arrays."
     raise NotDifferentiableError(f"np.{ufunc.__name__}.{method} does not work on Tensors. {hint}")
@@ -195,7 +195,5 @@ def unwrap(value: Any) -> Any:
 def constant(value: Any, cls: type[Recorded]) -> Any:
     """A result without derivative: floating-point arrays as Tensors, so that calculations go on; the rest as it is."""
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f":
-        result = cls.__new__(cls)
-        result._data, result._node = value, None
-        return result
+        return wrap(cls, value)
     return value

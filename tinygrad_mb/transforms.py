@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import autodiff, errors
+from .autodiff import data_of
 from .graph import Node, differentiable_ancestors
 from .modes import current, enable_grad
 from .primitives import declare, defvjp
@@ -134,13 +135,13 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -
     def run(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = _Call(fn, args, numbers, kwargs)
         outs = call.out.leaves
-        if len(outs) != 1 or np.shape(unwrapped(outs[0])) != ():
+        if len(outs) != 1 or np.shape(data_of(outs[0])) != ():
             what = errors.describe(outs[0], "an array") if len(outs) == 1 else f"{len(outs)} arrays"
             raise errors.ShapeError(
                 f"grad() wants a function that returns one number, and {_name(fn)} returned {what}: reduce the losses "
                 "of the examples with .sum() or .mean(), or use jacobian() or vjp()"
             )
-        grads = call.split(call.pull([np.ones((), np.result_type(unwrapped(outs[0])))], call.open))
+        grads = call.split(call.pull([np.ones((), np.result_type(data_of(outs[0])))], call.open))
         return call.value(), tuple(grads) if isinstance(argnums, tuple) else grads[0]
 
     return run
@@ -207,7 +208,7 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     directions = [t for k in moving for t in call.nests[k].match(tangents[k], f"the tangent of argument {k}")]
     directions = [_fit(t, x, "tangent") for t, x in zip(directions, call.inputs, strict=True)]
     outs = call.out.leaves
-    dummies = [_fresh(np.zeros(np.shape(unwrapped(out)), np.result_type(unwrapped(out))), "cotangent") for out in outs]
+    dummies = [_fresh(np.zeros(np.shape(data_of(out)), np.result_type(data_of(out))), "cotangent") for out in outs]
     tracked = current().grad and any(_is_tracked(t) for t in directions)
     with enable_grad():
         along = _inner(call.pull(dummies, True), directions)
@@ -230,7 +231,7 @@ def jacobian(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Call
 
     def run(*args: Any, **kwargs: Any) -> Any:
         call = _Call(fn, args, numbers, kwargs)
-        outs = [unwrapped(out) for out in call.out.leaves]
+        outs = [data_of(out) for out in call.out.leaves]
         blocks = []
         for k, out in enumerate(outs):
             shape = np.shape(out)
@@ -281,13 +282,8 @@ def hvp(fn: Callable[..., Any], params: Any, vector: Any, *batch: Any) -> Any:
     return grad(slope)(params, *batch)
 
 
-def unwrapped(value: Any) -> Any:
-    """A tensor's data; anything else as it is."""
-    return value._data if isinstance(value, Tensor) else value
-
-
 def _is_floating(x: Any) -> bool:
-    return np.result_type(unwrapped(x)).kind == "f"
+    return np.result_type(data_of(x)).kind == "f"
 
 
 def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
@@ -296,7 +292,7 @@ def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
 
 def _fit(value: Any, like: Any, what: str) -> Any:
     """A cotangent or tangent as an array of the dtype of ``like``; raises ``ShapeError`` unless the shapes agree."""
-    like = unwrapped(like)
+    like = data_of(like)
     if not isinstance(value, Tensor):
         value = np.asarray(value, dtype=np.result_type(like))
     if value.shape != np.shape(like):

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from .table import array, composite
+from ..autodiff import as_array
+from .table import composite
 
 
 @composite("copy")
@@ -68,7 +69,7 @@ def sinc(x):
 
 @composite("polyval")
 def polyval(p, x):
-    p, x = array(p), array(x)
+    p, x = as_array(p), as_array(x)
     y = x * 0
     for coefficient in p:
         y = y * x + coefficient

@@ -4,10 +4,11 @@
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..primitives import UNSET
 from ..vjps import indexing
 from ..vjps.helpers import along
-from .table import array, composite, flat_if_none
+from .table import composite, flat_if_none
 
 
 @composite("where")
@@ -75,7 +76,7 @@ def partition(a, kth, axis=-1, kind="introselect"):
 
 @composite("clip _core.umath.clip")
 def clip(a, a_min=None, a_max=None, min=None, max=None):
-    a = array(a)
+    a = as_array(a)
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     a = a if low is None else np.maximum(a, low)
     a = a if high is None else np.minimum(a, high)

@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..vjps.helpers import along
 from .shapes import atleast_1d, atleast_2d, atleast_3d
-from .table import array, axis_of, composite
+from .table import axis_of, composite
 
 
 @composite("vstack")
@@ -29,12 +30,12 @@ def dstack(tup):
 
 @composite("column_stack")
 def column_stack(tup):
-    return np.concatenate([array(a) if array(a).ndim > 1 else array(a).reshape(-1, 1) for a in tup], 1)
+    return np.concatenate([as_array(a) if as_array(a).ndim > 1 else as_array(a).reshape(-1, 1) for a in tup], 1)
 
 
 @composite("append")
 def append(arr, values, axis=None):
-    arr, values = array(arr), array(values)
+    arr, values = as_array(arr), as_array(values)
     return np.concatenate([arr.reshape(-1), values.reshape(-1)] if axis is None else [arr, values], axis or 0)
 
 
@@ -44,12 +45,12 @@ def block(arrays):
         return 1 + max(depth(b) for b in a) if isinstance(a, list) else 0
 
     def rank(a):
-        return max(rank(b) for b in a) if isinstance(a, list) else array(a).ndim
+        return max(rank(b) for b in a) if isinstance(a, list) else as_array(a).ndim
 
     def join(a, axis):
         if isinstance(a, list):
             return np.concatenate([join(b, axis + 1) for b in a], axis)
-        a = array(a)
+        a = as_array(a)
         return a.reshape((1,) * (ndim - a.ndim) + a.shape)
 
     ndim = max(rank(arrays), depth(arrays))

@@ -8,14 +8,15 @@ import string
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..vjps import products, reductions
 from .shapes import moveaxis
-from .table import array, axes_of, axis_of, composite
+from .table import axes_of, axis_of, composite
 
 
 @composite("dot")
 def dot(a, b):
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return a @ b if b.ndim <= 2 else np.tensordot(a, b, (-1, -2))
@@ -23,25 +24,25 @@ def dot(a, b):
 
 @composite("inner")
 def inner(a, b):
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     return a * b if a.ndim == 0 or b.ndim == 0 else np.tensordot(a, b, (-1, -1))
 
 
 @composite("outer")
 def outer(a, b):
-    return array(a).reshape(-1, 1) * array(b).reshape(1, -1)
+    return as_array(a).reshape(-1, 1) * as_array(b).reshape(1, -1)
 
 
 @composite("linalg.outer")
 def linalg_outer(x1, x2):
-    if array(x1).ndim != 1 or array(x2).ndim != 1:
+    if as_array(x1).ndim != 1 or as_array(x2).ndim != 1:
         raise ValueError("np.linalg.outer wants two vectors")
     return outer(x1, x2)
 
 
 @composite("vdot")
 def vdot(a, b):
-    return array(a).reshape(-1) @ array(b).reshape(-1)
+    return as_array(a).reshape(-1) @ as_array(b).reshape(-1)
 
 
 @composite("linalg.matmul")
@@ -51,7 +52,7 @@ def linalg_matmul(x1, x2):
 
 @composite("tensordot")
 def tensordot(a, b, axes=2):
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     if np.iterable(axes):
         left, right = ([k] if isinstance(k, (int, np.integer)) else list(k) for k in axes)
     else:
@@ -77,7 +78,7 @@ def linalg_tensordot(x1, x2, axes=2):
 def einsum(*operands, optimize=False):
     if not isinstance(operands[0], str):
         raise TypeError('einsum: on Tensors, write the subscripts as a string: np.einsum("ij,jk->ik", x, y)')
-    subscripts, arrays = operands[0].replace(" ", ""), [array(a) for a in operands[1:]]
+    subscripts, arrays = operands[0].replace(" ", ""), [as_array(a) for a in operands[1:]]
     left, arrow, result = subscripts.partition("->")
     terms = left.split(",")
     if len(terms) != len(arrays):
@@ -96,23 +97,23 @@ def einsum(*operands, optimize=False):
 
 @composite("vecdot linalg.vecdot")
 def vecdot(x1, x2, axis=-1):
-    x1, x2 = array(x1), array(x2)
+    x1, x2 = as_array(x1), as_array(x2)
     return (x1[..., None, :] @ x2[..., None])[..., 0, 0] if axis == -1 else (x1 * x2).sum(axis=axis)
 
 
 @composite("matvec")
 def matvec(x1, x2):
-    return (array(x1) @ array(x2)[..., None])[..., 0]
+    return (as_array(x1) @ as_array(x2)[..., None])[..., 0]
 
 
 @composite("vecmat")
 def vecmat(x1, x2):
-    return (array(x1)[..., None, :] @ array(x2))[..., 0, :]
+    return (as_array(x1)[..., None, :] @ as_array(x2))[..., 0, :]
 
 
 @composite("kron")
 def kron(a, b):
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     ndim = max(a.ndim, b.ndim)
     a, b = (x.reshape((1,) * (ndim - x.ndim) + x.shape) for x in (a, b))
     product = a.reshape([n for size in a.shape for n in (size, 1)]) * b.reshape(
@@ -123,7 +124,7 @@ def kron(a, b):
 
 @composite("cross")
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
-    a, b = array(a), array(b)
+    a, b = as_array(a), as_array(b)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
@@ -139,7 +140,7 @@ def linalg_cross(x1, x2, axis=-1):
 
 @composite("convolve")
 def convolve(a, v, mode="full"):
-    a, v = array(a).reshape(-1), array(v).reshape(-1)
+    a, v = as_array(a).reshape(-1), as_array(v).reshape(-1)
     a, v = (v, a) if v.size > a.size else (a, v)
     n, m = a.size, v.size
     if m == 0:
@@ -153,13 +154,13 @@ def convolve(a, v, mode="full"):
 
 @composite("correlate")
 def correlate(a, v, mode="valid"):
-    a, v = array(a), array(v)
+    a, v = as_array(a), as_array(v)
     return np.flip(correlate(v, a, mode)) if v.size > a.size else convolve(a, np.flip(v), mode)
 
 
 @composite("linalg.multi_dot")
 def multi_dot(arrays):
-    return functools.reduce(np.matmul, [array(a) for a in arrays])
+    return functools.reduce(np.matmul, [as_array(a) for a in arrays])
 
 
 @composite("linalg.matrix_power")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..primitives import UNSET
 from ..vjps import reductions
 from ..vjps.helpers import along
-from .table import array, axes_of, axis_of, composite, flat_if_none, safe_sqrt
+from .table import axes_of, axis_of, composite, flat_if_none, safe_sqrt
 
 # Reductions that take ``where=`` and ``initial=``: what a masked element counts as, and how ``initial`` joins in.
 MASKABLE: dict[Any, tuple[float, Any]] = {
@@ -23,7 +24,7 @@ def masked(function, args, kwargs):
     """A reduction of the elements where a mask holds, and of ``initial``."""
     options = {key: value for key, value in kwargs.items() if key not in ("a", "where", "initial")}
     a, *args = args if args else (kwargs["a"],)
-    a, where, initial = array(a), kwargs.get("where", UNSET), kwargs.get("initial", UNSET)
+    a, where, initial = as_array(a), kwargs.get("where", UNSET), kwargs.get("initial", UNSET)
     neutral, join = MASKABLE[function]
     if where is UNSET or where is True:
         kept = a
@@ -101,14 +102,14 @@ def cumulative_prod(x, axis=None, include_initial=False):
 
 @composite("diff")
 def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
-    a = array(a)
+    a = as_array(a)
     axis = axis_of(axis, a.ndim)
     if n < 0:
         raise ValueError(f"diff: n={n} must not be negative")
     parts = []
     for end in (prepend, a, append):
         if end is not UNSET:
-            end = array(end)
+            end = as_array(end)
             parts.append(end if end.ndim else np.broadcast_to(end, (*a.shape[:axis], 1, *a.shape[axis + 1 :])))
     a = np.concatenate(parts, axis) if len(parts) > 1 else a
     for _ in range(n):
@@ -118,18 +119,18 @@ def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
 
 @composite("ediff1d")
 def ediff1d(ary, to_end=None, to_begin=None):
-    ary = array(ary).reshape(-1)
+    ary = as_array(ary).reshape(-1)
     middle = ary[1:] - ary[:-1]
-    parts = [array(part).astype(ary.dtype).reshape(-1) for part in (to_begin, middle, to_end) if part is not None]
+    parts = [as_array(part).astype(ary.dtype).reshape(-1) for part in (to_begin, middle, to_end) if part is not None]
     return np.concatenate(parts) if len(parts) > 1 else middle
 
 
 @composite("trapezoid")
 def trapezoid(y, x=None, dx=1.0, axis=-1):
-    y = array(y)
+    y = as_array(y)
     axis = axis_of(axis, y.ndim)
     if x is not None:
-        x = array(x)
+        x = as_array(x)
         x = x.reshape([-1 if k == axis else 1 for k in range(y.ndim)]) if x.ndim == 1 else x
         dx = diff(x, axis=axis if x.ndim == y.ndim else axis - y.ndim)
     return (dx * (y[along(axis, slice(1, None))] + y[along(axis, slice(None, -1))]) / 2).sum(axis=axis)
@@ -137,7 +138,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 @composite("gradient")
 def gradient(f, *varargs, axis=None, edge_order=1):
-    f = array(f)
+    f = as_array(f)
     axes = axes_of(axis, f.ndim)
     steps = varargs if len(varargs) > 1 else (varargs or (1.0,)) * len(axes)
     if len(steps) != len(axes) or edge_order != 1 or any(np.ndim(step) for step in steps):

@@ -4,10 +4,11 @@
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..errors import NotDifferentiableError
 from ..vjps import indexing, shapes
 from ..vjps.helpers import along
-from .table import array, axes_of, axis_of, composite, flat_if_none
+from .table import axes_of, axis_of, composite, flat_if_none
 
 
 @composite("ravel")
@@ -74,13 +75,13 @@ def atleast_3d(*arys):
 
 
 def _each(function, arrays):
-    results = tuple([function(array(a)) for a in arrays])
+    results = tuple([function(as_array(a)) for a in arrays])
     return results[0] if len(results) == 1 else results
 
 
 @composite("broadcast_arrays")
 def broadcast_arrays(*args):
-    arrays = [array(a) for a in args]
+    arrays = [as_array(a) for a in args]
     shape = np.broadcast_shapes(*[a.shape for a in arrays])
     return tuple([np.broadcast_to(a, shape) for a in arrays])
 
@@ -199,7 +200,7 @@ def diagflat(v, k=0):
 
 @composite("resize")
 def resize(a, new_shape):
-    a = array(a).reshape(-1)
+    a = as_array(a).reshape(-1)
     return a[np.resize(np.arange(a.size), new_shape)]
 
 
@@ -219,13 +220,13 @@ def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
     if indexing not in ("xy", "ij"):
         raise ValueError(f'meshgrid: indexing is "xy" or "ij", not {indexing!r}')
     order = [1, 0, *range(2, len(xi))] if indexing == "xy" and len(xi) > 1 else range(len(xi))
-    grids = [array(x).reshape([-1 if j == k else 1 for j in range(len(xi))]) for k, x in zip(order, xi, strict=True)]
+    grids = [as_array(x).reshape([-1 if j == k else 1 for j in range(len(xi))]) for k, x in zip(order, xi, strict=True)]
     return tuple(grids) if sparse else broadcast_arrays(*grids)
 
 
 @composite("lib.stride_tricks.sliding_window_view")
 def sliding_window_view(x, window_shape, axis=None):
-    x = array(x)
+    x = as_array(x)
     sizes = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     axes = [axis_of(k, x.ndim) for k in (axis if np.iterable(axis) else (axis,))] if axis is not None else range(x.ndim)
     if len(sizes) != len(axes) or any(n > x.shape[k] for n, k in zip(sizes, axes, strict=False)):

@@ -6,19 +6,20 @@ import math
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..vjps import indexing
 from .shapes import diagonal, moveaxis
-from .table import array, axes_of, axis_of, composite, safe_sqrt
+from .table import axes_of, axis_of, composite, safe_sqrt
 
 
 @composite("average")
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
-    a = array(a)
+    a = as_array(a)
     if weights is None:
         out = a.mean(axis=axis, keepdims=keepdims)
         total = np.full(out.shape, a.size / max(out.size, 1), out.dtype)
     else:
-        weights = array(weights)
+        weights = as_array(weights)
         if weights.shape != a.shape:
             if axis is None or weights.ndim != 1 or isinstance(axis, tuple):
                 raise TypeError("average: weights of another shape than a's must be a vector along one axis=")
@@ -30,7 +31,7 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
 
 @composite("quantile")
 def quantile(a, q, axis=None, method="linear", keepdims=False):
-    a = array(a)
+    a = as_array(a)
     if method != "linear":
         raise TypeError(f'quantile: method {method!r} is not supported on Tensors; "linear" is')
     weak = isinstance(q, (int, float))
@@ -69,7 +70,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
     rows = []
     for part in (m, y):
         if part is not None:
-            part = array(part).astype(np.float64)
+            part = as_array(part).astype(np.float64)
             if part.ndim > 2:
                 raise ValueError("cov: m and y have at most two axes")
             rows.append(part.T if not rowvar and part.ndim == 2 else part.reshape(-1, part.shape[-1]))
@@ -94,12 +95,12 @@ def bincount(x, weights=None, minlength=0):
     if weights is None:
         return np.bincount(x, minlength=minlength)
     counts = np.bincount(x, minlength=minlength)  # checks x, too
-    return indexing.scatter_add(array(weights).astype(np.float64), x, counts.shape)
+    return indexing.scatter_add(as_array(weights).astype(np.float64), x, counts.shape)
 
 
 @composite("interp")
 def interp(x, xp, fp, left=None, right=None):
-    x, xp, fp = (array(v).astype(np.float64) for v in (x, xp, fp))
+    x, xp, fp = (as_array(v).astype(np.float64) for v in (x, xp, fp))
     if xp.ndim != 1 or xp.shape != fp.shape or xp.size < 2:
         raise ValueError(f"interp: xp {xp.shape} and fp {fp.shape} must be vectors of the same two or more points")
     k = np.clip(np.searchsorted(xp, x) - 1, 0, xp.size - 2)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..primitives import binder, refuse_argument
 
 
@@ -74,11 +75,6 @@ def composite(names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return enter
 
 
-def array(x: Any) -> Any:
-    """An operand as something with a shape."""
-    return x if hasattr(x, "shape") else np.asarray(x)
-
-
 def axis_of(axis: Any, ndim: int) -> int:
     """A single axis as a non-negative number; raises NumPy's ``AxisError``."""
     axis = operator.index(axis)
@@ -99,7 +95,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 
 def flat_if_none(a, axis):
     """An array and a non-negative axis of it; without an axis, all elements along one."""
-    a = array(a)
+    a = as_array(a)
     return (a.reshape(-1), 0) if axis is None else (a, axis_of(axis, a.ndim))
 
 

@@ -6,18 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import as_array, data_of
 from ..errors import ShapeError, describe
 from ..tensor import Tensor
-
-
-def array(value: Any) -> Any:
-    """An operand as something with a shape and a dtype."""
-    return value if hasattr(value, "dtype") else np.asarray(value)
-
-
-def values_of(value: Any) -> Any:
-    """What a Tensor holds, and anything else as an array."""
-    return value._data if isinstance(value, Tensor) else array(value)
 
 
 def named(value: Any, role: str) -> str:
@@ -61,7 +52,7 @@ def within(numbers: Any, least: float, most: float) -> bool:
 
 def integers_below(operation: str, role: str, values: Any, size: int) -> Any:
     """The values as integers, a Tensor with its name; raises unless they are integers from 0 to ``size`` - 1."""
-    numbers = values_of(values)
+    numbers = as_array(data_of(values))
     if numbers.size == 0 and numbers.dtype.kind == "f":
         numbers = numbers.astype(np.intp)
     wanted = f"{operation}: {role} must be integers from 0 to {size - 1}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from ..autodiff import as_array
 from ..errors import ShapeError, describe
 from ..vjps import convolution
-from . import checks
 
 Pair = int | tuple[int, int]
 
@@ -28,7 +28,7 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, padding: Pair = 0) -
     array([[[[10., 18.],
              [42., 50.]]]])
     """
-    x, W = checks.array(x), checks.array(W)
+    x, W = as_array(x), as_array(W)
     _check_axes("conv2d", "x", x, "(n, c, h, w)")
     _check_axes("conv2d", "W", W, "(o, c, kh, kw)")
     if x.shape[1] != W.shape[1]:
@@ -41,7 +41,7 @@ def conv2d(x: Any, W: Any, b: Any = None, stride: Pair = 1, padding: Pair = 0) -
     out = convolution.conv2d(x, W, stride, padding)
     if b is None:
         return out
-    b = checks.array(b)
+    b = as_array(b)
     if b.shape != W.shape[:1]:
         raise ShapeError(
             f"conv2d: the bias {describe(b, 'b')} must have shape {W.shape[:1]}, one number for each of the kernels "
@@ -65,7 +65,7 @@ def max_pool2d(x: Any, size: Pair, stride: Pair | None = None, padding: Pair = 0
     array([[[[0. , 0.5],
              [0.5, 0. ]]]])
     """
-    x = checks.array(x)
+    x = as_array(x)
     _check_axes("max_pool2d", "x", x, "(n, c, h, w)")
     size = _pair("max_pool2d", "size", size, 1)
     stride = size if stride is None else _pair("max_pool2d", "stride", stride, 1)

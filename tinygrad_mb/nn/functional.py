@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autodiff import as_array
 from ..vjps.special import normal_cdf
 from . import checks
 
@@ -36,5 +37,5 @@ def embedding(W: Any, indices: Any) -> Any:
     array([[1., 1.],
            [2., 2.]])
     """
-    W = checks.array(W)
+    W = as_array(W)
     return W[checks.integers_below("embedding", "indices", indices, W.shape[0])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autodiff import as_array, data_of
 from ..errors import ShapeError, describe
 from ..vjps import special
 from . import checks
@@ -25,7 +26,7 @@ def squared_error(prediction: Any, target: Any) -> Any:
     array([[ 1.,  2.],
            [ 0., -2.]])
     """
-    prediction, target = checks.array(prediction), checks.array(target)
+    prediction, target = as_array(prediction), as_array(target)
     checks.same_shape("squared_error", prediction, target, ("prediction", "target"))
     return special.squared_error(prediction, target)
 
@@ -48,7 +49,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     array([[-0.75,  0.25,  0.25,  0.25],
            [ 0.25,  0.25,  0.25, -0.75]])
     """
-    logits, labels = checks.array(logits), checks.array(labels)
+    logits, labels = as_array(logits), as_array(labels)
     expected = logits.shape[:-1]
     if labels.shape != expected or not logits.shape:
         message = (
@@ -78,9 +79,9 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
     >>> losses.sum().gradient(logits)
     array([-0.5,  1. ])
     """
-    logits, targets = checks.array(logits), checks.array(targets)
+    logits, targets = as_array(logits), as_array(targets)
     checks.same_shape("binary_cross_entropy", logits, targets, ("logits", "targets"))
-    numbers = checks.values_of(targets)
+    numbers = as_array(data_of(targets))
     if not checks.within(numbers, 0, 1):
         bad = checks.first_where(~((numbers >= 0) & (numbers <= 1)), numbers, "targets")
         raise ValueError(
