@@ -24,6 +24,7 @@ _new = object.__new__
 _PAIRING = frozenset((np.add, np.subtract, np.multiply, np.divide))  # in a loss, of predictions with targets
 _SCALARS = frozenset((float, int, bool, np.float64, np.float32))
 _PLAIN = _SCALARS | {ndarray}
+_CONTAINERS = frozenset((tuple, list, dict, ndarray))
 _accumulating = Lock()  # threads may add to the gradient of the same leaf
 
 
@@ -68,19 +69,20 @@ def record(op: Primitive, values: Sequence[Any], cls: type[R]) -> R:
         return record_unary(op, values[0], cls, tuple(values[1:]))
     if op.arrays == 2 == len(values):
         return record_binary(op, values[0], values[1], cls)
-    data, nodes, mask = [], [], 0
+    data, nodes, mask, bit = [], [], 0, 1
     arrays = values[0] if op.variadic else values[: op.arrays]
-    for position, value in enumerate(arrays):
+    for value in arrays:
         if isinstance(value, Recorded):
             array, node = value._data, value._node
             if node is not None and node.plan is not None:
-                mask |= 1 << position
+                mask += bit
                 if node.op is None and node.shape == () and type(array) is ndarray:
                     array = array[()]
         else:
             array, node = value if type(value) in _PLAIN else coerce(value), None
         data.append(array)
         nodes.append(node)
+        bit += bit
     params = _frozen(tuple(values[op.arrays :]))
     try:
         out = op.fn(data, *params) if op.variadic else op.fn(*data, *params)
@@ -188,7 +190,10 @@ def _unrecorded(op: Primitive, values: Sequence[Any], result: R, out: Any, mask:
 
 def _frozen(params: tuple[Any, ...]) -> tuple[Any, ...]:
     """What a rule reads in backward is not the caller's to change."""
-    return deepcopy(params) if any(map(_mutable, params)) else params
+    for param in params:
+        if type(param) in _CONTAINERS and _mutable(param):
+            return deepcopy(params)
+    return params
 
 
 def _mutable(param: Any) -> bool:

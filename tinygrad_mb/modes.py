@@ -30,6 +30,12 @@ mode_variable: ContextVar[Mode] = ContextVar("tinygrad_mb_mode", default=Mode())
 current = mode_variable.get
 
 
+@functools.lru_cache(maxsize=1024)
+def inside(mode: Mode, name: str) -> Mode:
+    """``mode`` in a scope called ``name``."""
+    return Mode(mode.grad, mode.anomaly, f"{mode.scope}/{name}" if mode.scope else name)
+
+
 class _ModeSwitch:
     """Replaces some fields of the mode inside a ``with`` block or a decorated function.
 
@@ -148,4 +154,4 @@ class scope(_ModeSwitch):
         super().__init__()
 
     def _change(self, outer: Mode) -> dict[str, Any]:
-        return {"scope": f"{outer.scope}/{self._name}" if outer.scope else self._name}
+        return {"scope": inside(outer, self._name).scope}

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import pytrees
 from ..arraylike import Array
-from ..modes import Mode, current, mode_variable
+from ..modes import current, inside, mode_variable
 from ..tensor import Tensor
 from ..transforms import ARGUMENT
 
@@ -55,17 +55,14 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """``forward`` in the module's scope."""
-        token = mode_variable.set(self._inside(current()))
+        if self._label is None:
+            self._label = type(self).__name__
+            self.named_parameters()  # names them, and tells the modules inside what they are called
+        token = mode_variable.set(inside(current(), self._label))
         try:
             return self.forward(*args, **kwargs)
         finally:
             mode_variable.reset(token)
-
-    def _inside(self, outer: Mode) -> Mode:
-        if self._label is None:
-            self._label = type(self).__name__
-            self.named_parameters()
-        return Mode(outer.grad, outer.anomaly, f"{outer.scope}/{self._label}" if outer.scope else self._label)
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The parameters by path, in the order of the attributes; those without a name get their path as name."""
