@@ -506,6 +506,7 @@ def test_no_result_is_a_way_to_change_its_operand():
             assert np.array_equal(hidden[k].numpy(), values, equal_nan=True), f"{problem} gives out its operand {k}"
 
 
+@pytest.mark.filterwarnings("ignore:.in1d. is deprecated:DeprecationWarning")  # until NumPy 2.4, which has none
 @pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # since NumPy 2.5
 def test_functions_without_derivative_hand_nothing_out_and_write_nothing():
     for function in NOT_DIFFERENTIABLE:
