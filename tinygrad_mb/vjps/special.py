@@ -29,6 +29,12 @@ def _polynomial(coefficients, x):
     return out + coefficients[-1]
 
 
+def _softmax(x, axis):
+    out = np.exp(_less_largest(x, axis))
+    out /= total(out, axis, True)
+    return out
+
+
 def _softmax_vjp(g, out, axis):
     return out * (g - total(g * out, axis, True))
 
@@ -36,6 +42,8 @@ def _softmax_vjp(g, out, axis):
 def _places(labels):
     """The index of one element in each last row of an array, ``labels`` telling which."""
     n = labels.ndim
+    if n == 1:
+        return np.arange(len(labels)), labels
     return (*[np.arange(size).reshape((-1,) + (1,) * (n - k - 1)) for k, size in enumerate(labels.shape)], labels)
 
 
@@ -158,9 +166,7 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     array([[0.5, 0.5],
            [0. , 1. ]])
     """
-    out = np.exp(_less_largest(x, axis))
-    out /= total(out, axis, True)
-    return out
+    return _softmax(x, axis)
 
 
 @primitive
@@ -188,7 +194,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 @primitive
 def softmax_minus_one_hot(logits: Any, labels: Any) -> Any:
     """The softmax of the last axis, less one at the labels: the gradient of the cross-entropy."""
-    out = softmax(logits)
+    out = _softmax(logits, -1)
     out[_places(labels)] -= 1
     return out
 
