@@ -8,6 +8,7 @@ import pytest
 
 import tinygrad_mb as tg
 from tinygrad_mb.errors import BroadcastWarning, LostGradientWarning, NotDifferentiableError, ShapeError
+from tinygrad_mb.primitives import PRIMITIVES
 
 
 @pytest.fixture
@@ -175,3 +176,17 @@ def test_a_primitive_may_be_called_as_one_of_ours():
 
     with pytest.raises(ValueError, match=r"einsum: mine\n  operands: x \(2,\) float64"):
         einsum(tg.Tensor([1.0, 2.0], requires_grad=True))
+
+
+def test_universal_functions_from_elsewhere_can_be_given_derivatives(x, monkeypatch):
+    double = np.frompyfunc(lambda v: 2 * v, 1, 1)
+    with pytest.raises(NotDifferentiableError, match=r"not one of NumPy's functions.*defvjp\("):
+        double(x)
+    with pytest.raises(TypeError, match="not a primitive"):
+        tg.defvjp(np.frompyfunc(lambda a, b, c: a, 3, 1), x=lambda g: g)
+    expit = pytest.importorskip("scipy.special").expit
+    monkeypatch.setitem(PRIMITIVES, expit, None)  # forgotten again after the test
+    del PRIMITIVES[expit]
+    tg.defvjp(expit, x=lambda g, out: g * out * (1 - out))
+    np.testing.assert_allclose(expit(x).gradient(x), tg.nn.sigmoid(x).gradient(x), rtol=1e-15)
+    np.testing.assert_allclose(tg.grad(tg.grad(expit))(0.3), tg.grad(tg.grad(tg.nn.sigmoid))(0.3), rtol=1e-14)

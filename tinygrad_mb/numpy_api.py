@@ -130,6 +130,11 @@ def call_function(function: Function, args: Sequence[Any], kwargs: dict[str, Any
         return composite(*args, **kwargs)
     if function in NOT_DIFFERENTIABLE:
         return constant(function(*unwrap(args), **unwrap(kwargs)), cls)
+    if isinstance(function, np.ufunc) and getattr(np, function.__name__, None) is not function and not advice(function):
+        raise NotDifferentiableError(
+            f"{function.__name__}, which is not one of NumPy's functions, does not work on Tensors yet: give it its "
+            f"derivative with defvjp({function.__name__}, x=lambda g, x: ...), or make a primitive that calls it."
+        )
     name = full_name(function).replace("numpy", "np", 1)
     raise NotDifferentiableError(f"{name} does not work on Tensors. {advice(function) or ''}".strip())
 
