@@ -431,7 +431,10 @@ def _run_hooks(node: Node, g: Any) -> Any:
         seen = _own(g)
         if type(seen) is ndarray:
             seen.setflags(write=False)  # a hook answers with a new array
-        replaced = hook(seen)
+        try:
+            replaced = hook(seen)
+        except ValueError as error:
+            raise errors.hook_writes(node) if "read-only" in str(error) else error from error
         if replaced is not None:
             if isinstance(replaced, Recorded) and not isinstance(g, Recorded):
                 replaced = replaced._data

@@ -120,6 +120,16 @@ def matmul_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequenc
     return hint
 
 
+def linear_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequence[Any]) -> str:
+    """Which sizes of a linear layer differ."""
+    (x, W, b), (a, w, v) = names, shapes
+    if not a or len(w) != 2 or len(v) != 1:
+        return f"expected {x} (..., d), {W} (d, h) and {b} (h,)."
+    if a[-1] != w[0]:
+        return f"expected {x}.shape[-1] == {W}.shape[0], got {a[-1]} and {w[0]}."
+    return f"expected {b}.shape[0] == {W}.shape[1], got {v[0]} and {w[1]}."
+
+
 def einsum_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequence[Any]) -> str:
     """Which index of an Einstein sum has two sizes."""
     subscripts = params[0]
@@ -259,6 +269,14 @@ def switched_too_late(node: Node, user: Node) -> TypeError:
     return TypeError(
         f"{describe_node(node)} did not require a gradient yet when it was used for {describe_node(user)}, so that the "
         "graph knows nothing of its derivative: set requires_grad=True first, and compute the loss anew"
+    )
+
+
+def hook_writes(node: Node) -> ValueError:
+    """A hook tried to change the cotangent that it was given."""
+    return ValueError(
+        f"a hook on {describe_node(node)} writes into the cotangent, which others may hold: let it return a new one, "
+        "`return 2 * g` for `g *= 2`"
     )
 
 

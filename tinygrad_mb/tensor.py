@@ -285,9 +285,8 @@ class Tensor(ArrayLike):
         if gradient is None:
             if self.shape != ():
                 raise errors.ShapeError(
-                    f"{method}() starts from one number, and {errors.describe(self, 'this tensor')} has "
-                    f"{self.size} elements: reduce it with .sum() or .mean(), or pass gradient= (the cotangent, of "
-                    f"shape {self.shape})"
+                    f"{method}() starts from one number, not from {errors.describe(self, 'a tensor')}: reduce it with "
+                    f".sum() or .mean(), or pass gradient= (the cotangent, of shape {self.shape})"
                 )
             return self.dtype.type(1)
         if isinstance(gradient, Tensor) and not create_graph:

@@ -109,11 +109,23 @@ def test_linear_promotes_as_numpy_does():
     assert nn.linear(x, W, b.astype(np.float32)).dtype == np.float32
 
 
-@pytest.mark.parametrize("shapes", [((5, 3), (4, 3), (4,)), ((5, 3), (3, 4), (3,)), ((5, 3), (3, 4), (1, 4)),
-                                    ((5, 3), (2, 3, 4), (4,)), ((), (3, 4), (4,)), ((5, 3), (3,), ())])  # fmt: skip
-def test_linear_refuses_other_shapes(shapes):
+RANKS = r"expected x \(\.\.\., d\), weights \(d, h\) and b \(h,\)"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((5, 3), (4, 3), (3,)), r"expected x\.shape\[-1\] == weights\.shape\[0\], got 3 and 4"),
+        (((5, 3), (3, 4), (3,)), r"expected b\.shape\[0\] == weights\.shape\[1\], got 3 and 4"),
+        (((5, 3), (3, 4), (1, 4)), RANKS),
+        (((5, 3), (2, 3, 4), (4,)), RANKS),
+        (((), (3, 4), (4,)), RANKS),
+        (((5, 3), (3,), ()), RANKS),
+    ],
+)
+def test_linear_refuses_other_shapes(shapes, message):
     x, W, b = (np.ones(shape) for shape in shapes)
-    with pytest.raises(tg.errors.ShapeError, match=r"linear: .*expected x \(..., d\)") as error:
+    with pytest.raises(tg.errors.ShapeError, match=r"linear: the shapes do not fit\n.*\n  " + message) as error:
         nn.linear(x, tg.Tensor(W, requires_grad=True, name="weights"), b)
     assert f"weights {W.shape} float64" in str(error.value)
 

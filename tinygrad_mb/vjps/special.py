@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..custom import primitive
-from ..primitives import defvjp
+from ..errors import linear_hint
+from ..primitives import PRIMITIVES, defvjp
 from .helpers import product, restore_axes, total
 from .products import matmul_vjp_y
 
@@ -218,15 +219,9 @@ def linear(x: Any, W: Any, b: Any) -> Any:
     >>> tg.nn.linear(np.ones((5, 2)), np.ones((2, 3)), np.zeros(3)).shape
     (5, 3)
     """
-    try:
-        out = product(x, W)
-        fits = W.ndim == 2 and b.shape == out.shape[-1:]
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            "expected x (..., d), W (d, h) and b (h,), with x.shape[-1] == W.shape[0] and W.shape[1] == b.shape[0]"
-        )
+    if W.ndim != 2 or b.shape != W.shape[1:]:
+        raise ValueError("expected x (..., d), W (d, h) and b (h,)")
+    out = product(x, W)
     return np.add(out, b, out) if type(out) is np.ndarray and out.dtype is b.dtype else out + b
 
 
@@ -269,3 +264,5 @@ defvjp(linear,                x=lambda g, W: product(g, W.T),
                               W=lambda g, x, W_shape: matmul_vjp_y(g, x, W_shape),
                               b=lambda g: g)
 # fmt: on
+
+PRIMITIVES[linear].hint = linear_hint
