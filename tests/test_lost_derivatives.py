@@ -16,6 +16,12 @@ def x():
     return tg.Tensor(2.0, requires_grad=True, name="x")
 
 
+def over_two_lines(x):
+    return math.exp(
+        x * 2,
+    )
+
+
 def into_an_array(x):
     array = np.zeros(3)
     array[1] = x
@@ -29,6 +35,7 @@ def into_an_array(x):
         (lambda x: np.zeros(2).fill(x), r"np\.zeros\(2\)\.fill\(x\)"),
         (lambda x: tg.grad(math.log)(2.0), r"tg\.grad\(math\.log\)\(2\.0\)"),
         (into_an_array, r"array\[1\] = x"),
+        (over_two_lines, r"return math\.exp\("),
     ],
 )
 def test_numbers_that_c_code_takes_are_told_of(x, call, code):
@@ -87,6 +94,10 @@ def test_an_argument_without_a_rule_is_an_error_or_declared_constant():
     tg.defvjp(product, y=None)
     assert product(a, b).gradient(a, b) == (4, 0)
     assert not product(2.0, b).requires_grad
+    tg.defvjp(product, y=lambda g, x: g * x)
+    assert product(a, b).gradient(a, b) == (4, 3)
+    tg.defvjp(product, y=None)
+    assert product(a, b).gradient(a, b) == (4, 0)
 
 
 def test_a_primitive_cannot_write_into_its_arrays():
@@ -190,3 +201,19 @@ def test_universal_functions_from_elsewhere_can_be_given_derivatives(x, monkeypa
     tg.defvjp(expit, x=lambda g, out: g * out * (1 - out))
     np.testing.assert_allclose(expit(x).gradient(x), tg.nn.sigmoid(x).gradient(x), rtol=1e-15)
     np.testing.assert_allclose(tg.grad(tg.grad(expit))(0.3), tg.grad(tg.grad(tg.nn.sigmoid))(0.3), rtol=1e-14)
+
+
+def test_what_has_nothing_to_do_with_shapes_gets_no_advice_about_them(x):
+    with pytest.raises(TypeError, match="ldexp: ") as caught:
+        np.ldexp(x, 1.5)
+    assert "Shapes" not in str(caught.value)
+
+
+def test_an_error_in_a_hook_stays_what_it_is(x):
+    def hook(g):
+        raise ValueError("mine")
+
+    x.register_hook(hook)
+    with pytest.raises(ValueError, match=r"^mine$") as caught:
+        (x * x).backward()
+    assert caught.value.__cause__ is None

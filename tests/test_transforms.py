@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mb as tg
+from tinygrad_mb.pytrees import Nest
 
 RNG = np.random.default_rng(7)
 
@@ -263,6 +264,8 @@ def test_structures_must_agree_by_name_not_by_order():
     loss = lambda p: (p["a"] ** 3).sum() + p["b"] ** 2  # noqa: E731
     with pytest.raises(ValueError, match=r"the vector must have the structure \['a', 'b'\], not \[''\]"):
         tg.hvp(loss, {"a": x, "b": 1.0}, v)
+    with pytest.raises(ValueError, match="must have the structure"):
+        Nest({"a.b": 1.0, "a": {"b": 2.0}}).match({"a": {"b": 2.0}, "a.b": 1.0, "c": 3.0}, "it")
     product = tg.hvp(loss, {"a": x, "b": 1.0}, {"b": 1.0, "a": v})
     assert_array(product["a"], [6.0, 0.0])
     assert_array(product["b"], 2.0)

@@ -434,7 +434,9 @@ def _run_hooks(node: Node, g: Any) -> Any:
         try:
             replaced = hook(seen)
         except ValueError as error:
-            raise errors.hook_writes(node) if "read-only" in str(error) else error from error
+            if "read-only" not in str(error):
+                raise
+            raise errors.hook_writes(node) from error
         if replaced is not None:
             if isinstance(replaced, Recorded) and not isinstance(g, Recorded):
                 replaced = replaced._data

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from itertools import islice
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ class ChangedArrayError(RuntimeError):
 
 
 class BroadcastWarning(UserWarning):
-    """A prediction of shape (m, 1) minus a target of shape (m,) makes an (m, m) array."""
+    """A column of predictions (m, 1) and a vector of targets (m,) make an (m, m) array."""
+
+
+class LostGradientWarning(UserWarning):
+    """A tensor that requires a gradient became a plain number, and not by ``float()`` or ``.item()``."""
 
 
 def describe(value: Any, fallback: str = "") -> str:
@@ -73,7 +78,7 @@ def _argument_names(op: Primitive, n: int) -> list[str]:
 
 def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], error: Exception) -> Exception:
     """NumPy's own exception, enriched: the same type, so that ``except ValueError`` still works."""
-    hint = _shape_hint(op, arrays, params)
+    hint = _shape_hint(op, arrays, params) if isinstance(error, ValueError) else ""
     message = str(error).strip().removeprefix(f"{op.name}: ")
     if hint and op.hint is not None:
         message = "the shapes do not fit"  # NumPy's own words are about its internals
@@ -177,7 +182,7 @@ def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequ
     shapes: list[tuple[int, ...]] = [getattr(a, "shape", ()) for a in data]
     for k in (0, 1):
         column, vector = shapes[k], shapes[1 - k]
-        if len(vector) == 1 and column == (vector[0], 1) and mask in (1, 2):
+        if len(vector) == 1 and column == (vector[0], 1):
             if op.name != "subtract" and mask != 1 << k:
                 continue
             m = vector[0]
@@ -188,12 +193,8 @@ def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequ
                 f"pairs, of shape {(m, m)}. If each row of {other} belongs to one number in {name}, write "
                 f"`{name}.reshape({m}, 1)` or `{other}.reshape({m})`; if all pairs are meant, `{name}[None, :]`.",
                 BroadcastWarning,
-                stacklevel=_user_level(),
+                stacklevel=_user_frame()[1],
             )
-
-
-class LostGradientWarning(UserWarning):
-    """A tensor that requires a gradient became a plain number, and not by ``float()`` or ``.item()``."""
 
 
 def warn_if_number_loses_gradient(value: Any) -> None:
@@ -201,11 +202,10 @@ def warn_if_number_loses_gradient(value: Any) -> None:
 
     Which of them it is, only the text of the calling line tells.
     """
-    level = _user_level()
-    frame = sys._getframe(level - 1)
-    _, _, start, end = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).encode()
-    code = line[start:end].decode(errors="replace").strip() if start is not None else ""
+    frame, level = _user_frame()
+    first, last, start, end = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
+    line = linecache.getline(frame.f_code.co_filename, first or frame.f_lineno).encode()
+    code = line[start : end if first == last else None].decode(errors="replace").strip()
     if code and "%" not in code and not re.search(r"\bfloat\b", code):  # "%.3f" % t formats the number
         shown = code if code.endswith(")") else line.decode().strip()
         warnings.warn(
@@ -224,17 +224,17 @@ def warn_of_grad_of_computed(node: Node) -> None:
         "or use loss.gradient(...). If it is a parameter after an update, `w -= ...` has made a new tensor: write "
         "`w.data -= ...` instead.",
         UserWarning,
-        stacklevel=_user_level(),
+        stacklevel=_user_frame()[1],
     )
 
 
-def _user_level() -> int:
-    """What ``warnings.warn`` in the caller needs as ``stacklevel`` to name the user's line."""
+def _user_frame() -> tuple[FrameType, int]:
+    """The innermost frame that is not the engine's own, and the ``stacklevel`` by which the caller warns of it."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame = frame.f_back
         level += 1
-    return level
+    return frame, level
 
 
 def wrong_cotangent(node: Node, name: str, got: Any, expected: tuple[int, ...]) -> ShapeError:
@@ -248,9 +248,7 @@ def wrong_cotangent(node: Node, name: str, got: Any, expected: tuple[int, ...]) 
 
 def user_line() -> str:
     """The innermost line of the running program that is not the engine's own: ``file:line: code``."""
-    frame = sys._getframe(1)
-    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
-        frame = frame.f_back
+    frame, _ = _user_frame()
     file, line = frame.f_code.co_filename, frame.f_lineno
     code = linecache.getline(file, line).strip()
     return f"{file}:{line}: {code}" if code else f"{file}:{line}"

@@ -98,9 +98,10 @@ class PlannedRule(NamedTuple):
 class Plan(NamedTuple):
     """What to record when a certain set of a primitive's arguments needs gradients.
 
-    rules  those of the arguments in the set
-    saves  the positions of the arrays that those rules read, ``OUT`` for the result
-    save   picks these arrays out of (the arguments, the result)
+    rules    those of the arguments in the set
+    saves    the positions of the arrays that those rules read, ``OUT`` for the result
+    save     picks these arrays out of (the arguments, the result)
+    guarded  ``saves`` without the result: arrays that others may be able to write to
     """
 
     rules: tuple[PlannedRule, ...]
@@ -222,10 +223,13 @@ def defvjp(key: Callable[..., Any], /, **rules: Callable[..., Any] | None) -> No
     for name, fn in rules.items():
         if name not in arrays:
             raise TypeError(f"{primitive.name} has no array argument {name!r}; it has {', '.join(arrays)}")
+        position = arrays.index(name)
+        primitive.rules.pop(position, None)
+        primitive.constants.discard(position)
         if fn is None:
-            primitive.constants.add(arrays.index(name))
+            primitive.constants.add(position)
         else:
-            primitive.rules[arrays.index(name)] = Rule(fn, name, primitive)
+            primitive.rules[position] = Rule(fn, name, primitive)
     primitive.plans.clear()
 
 

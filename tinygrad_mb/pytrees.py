@@ -67,7 +67,9 @@ class Nest:
     def match(self, other: Any, what: str) -> list[Any]:
         """The leaves of ``other``, which must have this nest's structure; raises ``ValueError`` if it has not."""
         nest = Nest(other)
-        if sorted(nest.paths) != sorted(self.paths):
-            raise ValueError(f"{what} must have the structure {self.paths}, not {nest.paths}")
+        if nest.paths == self.paths:
+            return nest.leaves
         found = dict(zip(nest.paths, nest.leaves, strict=True))
-        return [found[path] for path in self.paths] if len(found) == len(nest.leaves) else nest.leaves
+        if len(found) < len(nest.leaves) or found.keys() != set(self.paths):
+            raise ValueError(f"{what} must have the structure {self.paths}, not {nest.paths}")
+        return [found[path] for path in self.paths]

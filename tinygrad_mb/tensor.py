@@ -250,7 +250,7 @@ class Tensor(ArrayLike):
         if not wrt:
             raise TypeError("gradient() wants the tensors to differentiate by: loss.gradient(W, b)")
         root = self._require_node("gradient()")
-        nodes = [t._require_node(f"the gradient by {errors.describe(t)}") for t in wrt]
+        nodes = [t._require_node("differentiating by a tensor") for t in wrt]
         seed = self._seed(gradient, "gradient", create_graph)
         if create_graph:
             seed = seed if isinstance(seed, Tensor) else Tensor(np.array(seed))

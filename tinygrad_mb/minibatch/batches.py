@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import as_array
 from ..errors import ShapeError, describe
 
 
@@ -53,7 +54,7 @@ def batches(*arrays: Any, size: int, shuffle: bool = True, rng: np.random.Genera
     """
     if not arrays:
         raise ValueError("batches: there are no arrays to cut")
-    data = tuple([a if hasattr(a, "shape") else np.asarray(a) for a in arrays])
+    data = tuple([as_array(a) for a in arrays])
     if any(not a.shape for a in data):
         raise ShapeError("batches: an array without axes has no examples")
     if len({a.shape[0] for a in data}) > 1:
