@@ -1,7 +1,7 @@
 """Time several ways of doing the same thing in one interleaved run, and give the ratios.
 
-Times on shared machines drift; ratios of steps taken in turn do not.  Every side makes one step, then every side the
-next one, and so on; the figures are medians over all rounds, and a ratio is the median of the ratios of the rounds.
+Times on shared machines drift; ratios of steps taken in turn do not.  Every side makes a few steps, then every side the
+next ones, and so on; the figures are medians over all rounds, and a ratio is the median of the ratios of the rounds.
 """
 
 from __future__ import annotations
@@ -10,9 +10,19 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 Step = Callable[[], object]
+
+
+def weights_and_biases(sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What every side's net of these layer sizes starts from, float32."""
+    rng = np.random.default_rng(1)
+    Ws = [rng.normal(0, d**-0.5, (d, h)).astype(np.float32) for d, h in pairwise(sizes)]
+    return Ws, [np.zeros(h, np.float32) for h in sizes[1:]]
 
 
 class Row(NamedTuple):

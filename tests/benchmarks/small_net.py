@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
-from side_by_side import Step
+from side_by_side import Step, weights_and_biases
 
 LR = 0.01
 SIZES = (2, 16, 16, 1)
@@ -18,9 +16,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def initial() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    rng = np.random.default_rng(1)
-    Ws = [rng.normal(0, d**-0.5, (d, h)).astype(np.float32) for d, h in pairwise(SIZES)]
-    return Ws, [np.zeros(h, np.float32) for h in SIZES[1:]]
+    return weights_and_biases(SIZES)
 
 
 def tinygrad_mb() -> Step:
