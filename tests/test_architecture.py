@@ -29,6 +29,7 @@ FLOORS = (
     {"vjps"},
     {"composites", "at"},
     {"numpy_api"},
+    {"carriers"},
     {"tensor"},
     {"transforms"},
     {"nn", "optim", "minibatch", "special", "drawing"},

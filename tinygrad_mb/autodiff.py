@@ -36,6 +36,14 @@ class Recorded:
     _node: Node | None
 
 
+class Hidden:
+    """An array that hides an axis of examples: of several nested ones, that of the level ``_level``, from 1 on."""
+
+    __slots__ = ("_data", "_level")
+    _data: Any
+    _level: int
+
+
 R = TypeVar("R", bound=Recorded)
 
 
