@@ -9,10 +9,38 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from .autodiff import Recorded, coerce, record
+from .autodiff import Hidden, Recorded, coerce, record
 from .primitives import declare, is_own
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def plain_arrays(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function that needs plain arrays hand a call with a carrier among its arguments over to that carrier.
+
+    The carrier gets it through NumPy's protocol, under the name of the primitive if the function is one's own.
+    """
+
+    @functools.wraps(fn)
+    def run(*args: Any) -> Any:
+        carrier = first_hidden(args)
+        if carrier is not None:
+            return carrier.__array_function__(vars(run)["key"], (type(carrier),), args, {})
+        return fn(*args)
+
+    vars(run)["key"] = run
+    return run
+
+
+def first_hidden(args: Any) -> Any:
+    """A carrier among arguments, or inside tuples and lists of them; None if there is none."""
+    for arg in args:
+        if type(arg) is not np.ndarray:
+            if isinstance(arg, Hidden):
+                return arg
+            if type(arg) in (tuple, list) and (found := first_hidden(arg)) is not None:
+                return found
+    return None
 
 
 @overload
@@ -38,6 +66,9 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
     if fn is None:
         return functools.partial(primitive, variadic=variadic)
     signature = inspect.signature(fn)
+    own = is_own(fn)
+    if not own:
+        fn = plain_arrays(fn)
     arrays = 1 if variadic else sum(p.default is p.empty for p in signature.parameters.values())
 
     @functools.wraps(fn)
@@ -54,9 +85,9 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
                 return record(op, values, type(value))
         return fn(*values)
 
-    op = declare(
-        call, signature, fn if is_own(fn) else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__
-    )
+    if "key" in vars(fn):
+        vars(fn)["key"] = call
+    op = declare(call, signature, fn if own else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__)
     options = op.names[arrays:]
     return call
 

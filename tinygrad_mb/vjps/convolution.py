@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..custom import primitive
+from ..custom import plain_arrays, primitive
 from ..primitives import defvjp
 from .helpers import total
 from .shapes import pad
@@ -40,6 +40,7 @@ def _pairs(shape, size, stride, padding):
 
 
 @primitive
+@plain_arrays
 def patches(x, size=(1, 1), stride=(1, 1), padding=(0, 0), fill=0.0):
     """Cut images x (n, c, h, w) into windows: (n, c, kh * kw, oh * ow), with ``fill`` outside of the images."""
     n, c, h, w = x.shape
@@ -53,6 +54,7 @@ def patches(x, size=(1, 1), stride=(1, 1), padding=(0, 0), fill=0.0):
 
 
 @primitive
+@plain_arrays
 def unpatch(p, shape=(), size=(1, 1), stride=(1, 1), padding=(0, 0)):
     """Add the windows p (n, c, kh * kw, oh * ow) up to images of ``shape``: the transpose of ``patches``."""
     oh, ow = map(windows, shape[2:], size, stride, padding)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import Recorded, unbroadcast
-from ..custom import primitive
+from ..autodiff import Hidden, Recorded, unbroadcast
+from ..custom import first_hidden, plain_arrays, primitive
 from ..primitives import declare, defvjp
 
 
@@ -23,7 +23,7 @@ def freeze(index: Any) -> Any:
 def _freeze(part: Any) -> Any:
     if isinstance(part, Recorded):
         part = part._data
-    if part is None or part is Ellipsis or isinstance(part, (slice, int, np.generic)):
+    if part is None or part is Ellipsis or isinstance(part, (slice, int, np.generic, Hidden)):
         return part
     array = np.array(part)
     if array.dtype.kind in "iu" or (array.size == 0 and not isinstance(part, np.ndarray)):
@@ -39,6 +39,7 @@ def _is_basic(index: Any) -> bool:
     return not any(isinstance(part, (np.ndarray, bool, np.bool_)) for part in parts)
 
 
+@plain_arrays
 def _last_writers(shape: tuple[int, ...], index: Any) -> Any:
     """Which of the values assigned to ``index`` stay: of several for one place, NumPy keeps the last."""
     if _is_basic(index):
@@ -51,6 +52,7 @@ def _last_writers(shape: tuple[int, ...], index: Any) -> Any:
 
 
 @primitive
+@plain_arrays
 def scatter_add(v, index=(), shape=()):
     """Zeros of ``shape`` with ``v`` added at ``index``, as often as a place is named there."""
     out = np.zeros(shape, v.dtype)
@@ -92,6 +94,7 @@ def check_fits(dtype, x):
 
 
 @primitive
+@plain_arrays
 def put(x, v, index=()):
     """A copy of ``x`` with ``v`` at ``index``."""
     check_fits(np.result_type(v), x)
@@ -100,7 +103,17 @@ def put(x, v, index=()):
     return out
 
 
-declare(operator.getitem, "x, index", lambda x, index: x[index], name="index")
+def _getitem(x, index):
+    try:
+        return x[index]
+    except TypeError:  # a plain array, perhaps, whose index is a carrier
+        carrier = first_hidden((index,))
+        if carrier is None or isinstance(x, Hidden):
+            raise
+        return carrier.__array_function__(operator.getitem, (type(carrier),), (x, index), {})
+
+
+declare(operator.getitem, "x, index", _getitem, name="index")
 
 
 @primitive
@@ -111,10 +124,10 @@ def where(condition, x, y):
 
 # fmt: off
 defvjp(operator.getitem, x=lambda g, x_shape, index: scatter_add(g, index, x_shape))
-defvjp(scatter_add,      v=lambda g, index: g[index])
+defvjp(scatter_add,      v=lambda g, index: _getitem(g, index))
 defvjp(put,              x=lambda g, index: put(g, 0, index),
                          v=lambda g, x_shape, v_shape, index:
-                           unbroadcast(g[index] * _last_writers(x_shape, index), v_shape))
+                           unbroadcast(_getitem(g, index) * _last_writers(x_shape, index), v_shape))
 defvjp(where,            x=lambda g, condition: np.where(condition, g, 0),
                          y=lambda g, condition: np.where(condition, 0, g), condition=None)
 # fmt: on

@@ -6,7 +6,7 @@ import string
 
 import numpy as np
 
-from ..custom import primitive
+from ..custom import plain_arrays, primitive
 from ..errors import einsum_hint, matmul_hint
 from ..primitives import PRIMITIVES, defvjp
 from .helpers import expand, product
@@ -38,6 +38,7 @@ def matmul_vjp_y(g, x, y_shape):
 
 
 @primitive(variadic=True)
+@plain_arrays
 def einsum(operands, subscripts=""):
     """``np.einsum`` with its subscripts spelled out: no ellipsis, and the result after an arrow."""
     large = sum([x.size for x in operands]) > 1024  # finding an order, or a BLAS product, takes a while itself

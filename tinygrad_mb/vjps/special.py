@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..custom import primitive
+from ..custom import plain_arrays, primitive
 from ..errors import linear_hint
 from ..primitives import PRIMITIVES, defvjp
 from .helpers import product, restore_axes, total
@@ -186,6 +186,7 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
 
 
 @primitive
+@plain_arrays
 def cross_entropy(logits: Any, labels: Any) -> Any:
     """-log softmax(logits) at the labels, for integer labels in the range of the last axis."""
     shifted = _less_largest(logits, -1)
@@ -193,6 +194,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 @primitive
+@plain_arrays
 def softmax_minus_one_hot(logits: Any, labels: Any) -> Any:
     """The softmax of the last axis, less one at the labels: the gradient of the cross-entropy."""
     out = _softmax(logits, -1)
