@@ -1,5 +1,8 @@
-"""Mini-batches."""
+"""Mini-batches: the data in parts, and the parts' sums."""
 
 from .batches import batches
+from .means import Mean
+from .sums import Sums
+from .workers import Workers
 
-__all__ = ["batches"]
+__all__ = ["Mean", "Sums", "Workers", "batches"]
