@@ -18,7 +18,92 @@ Array = np.ndarray[Any, Any]
 _np: Any = np  # NumPy's functions of tensors return tensors, which its type stubs do not know
 
 
-class ArrayLike(Recorded):
+class Methods:
+    """NumPy's functions as methods, of whatever NumPy's functions take."""
+
+    __slots__ = ()
+
+    def swapaxes(self, axis1: int, axis2: int) -> Self:
+        """The array with two axes exchanged."""
+        return _np.swapaxes(self, axis1, axis2)
+
+    @property
+    def mT(self) -> Self:
+        """The array with its last two axes exchanged."""
+        return self.swapaxes(-1, -2)
+
+    def ravel(self) -> Self:
+        """All elements along one axis."""
+        return _np.reshape(self, -1)
+
+    flatten = ravel
+
+    def squeeze(self, axis: Axis = None) -> Self:
+        """The array without its axes of size one."""
+        return _np.squeeze(self, axis)
+
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Self:
+        """The product of all elements, or along axes."""
+        return _np.prod(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Self:
+        """The largest element; elements that tie share the gradient evenly."""
+        return _np.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Self:
+        """The smallest element; elements that tie share the gradient evenly."""
+        return _np.min(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Self:
+        """The variance, divided by the count less ``ddof``."""
+        return _np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Self:
+        """The standard deviation, divided by the count less ``ddof``."""
+        return _np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Self:
+        """The running sum."""
+        return _np.cumsum(self, axis)
+
+    def cumprod(self, axis: int | None = None) -> Self:
+        """The running product."""
+        return _np.cumprod(self, axis)
+
+    def clip(self, min: Any = None, max: Any = None) -> Self:
+        """The array with its elements limited to an interval."""
+        return _np.clip(self, min, max)
+
+    def take(self, indices: Any, axis: int | None = None) -> Self:
+        """Elements, or slices along an axis, by their indices."""
+        return _np.take(self, indices, axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Self:
+        """Each element, or slice along an axis, several times in a row."""
+        return _np.repeat(self, repeats, axis)
+
+    def dot(self, other: Any) -> Self:
+        """NumPy's dot product."""
+        return _np.dot(self, other)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """The index of the largest element; of a tensor, as plain integers."""
+        return _np.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """The index of the smallest element."""
+        return _np.argmin(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether any element is not zero."""
+        return _np.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
+        """Whether all elements are not zero."""
+        return _np.all(self, axis=axis, keepdims=keepdims)
+
+
+class ArrayLike(Methods, Recorded):
     """The part of ``Tensor`` that knows nothing of graphs: comparisons and the rest give plain arrays."""
 
     __slots__ = ()
@@ -119,8 +204,6 @@ class ArrayLike(Recorded):
 
     __hash__ = object.__hash__
 
-    # ---------------------------------------------------------------------- NumPy's functions as methods
-
     def __floordiv__(self, other: Any) -> Self:
         return _np.floor_divide(self, other)
 
@@ -129,82 +212,3 @@ class ArrayLike(Recorded):
 
     def __divmod__(self, other: Any) -> tuple[Self, Self]:
         return _np.divmod(self, other)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Self:
-        """The tensor with two axes exchanged."""
-        return _np.swapaxes(self, axis1, axis2)
-
-    @property
-    def mT(self) -> Self:
-        """The tensor with its last two axes exchanged."""
-        return self.swapaxes(-1, -2)
-
-    def ravel(self) -> Self:
-        """All elements along one axis."""
-        return _np.reshape(self, -1)
-
-    flatten = ravel
-
-    def squeeze(self, axis: Axis = None) -> Self:
-        """The tensor without its axes of size one."""
-        return _np.squeeze(self, axis)
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Self:
-        """The product of all elements, or along axes."""
-        return _np.prod(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Self:
-        """The largest element; elements that tie share the gradient evenly."""
-        return _np.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Self:
-        """The smallest element; elements that tie share the gradient evenly."""
-        return _np.min(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Self:
-        """The variance, divided by the count less ``ddof``."""
-        return _np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def std(self, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Self:
-        """The standard deviation, divided by the count less ``ddof``."""
-        return _np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def cumsum(self, axis: int | None = None) -> Self:
-        """The running sum."""
-        return _np.cumsum(self, axis)
-
-    def cumprod(self, axis: int | None = None) -> Self:
-        """The running product."""
-        return _np.cumprod(self, axis)
-
-    def clip(self, min: Any = None, max: Any = None) -> Self:
-        """The tensor with its elements limited to an interval."""
-        return _np.clip(self, min, max)
-
-    def take(self, indices: Any, axis: int | None = None) -> Self:
-        """Elements, or slices along an axis, by their indices."""
-        return _np.take(self, indices, axis)
-
-    def repeat(self, repeats: Any, axis: int | None = None) -> Self:
-        """Each element, or slice along an axis, several times in a row."""
-        return _np.repeat(self, repeats, axis)
-
-    def dot(self, other: Any) -> Self:
-        """NumPy's dot product."""
-        return _np.dot(self, other)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The index of the largest element, as plain integers."""
-        return np.argmax(self._data, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
-        """The index of the smallest element, as plain integers."""
-        return np.argmin(self._data, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        """Whether any element is not zero, as plain booleans."""
-        return np.any(self._data, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Any:
-        """Whether all elements are not zero, as plain booleans."""
-        return np.all(self._data, axis=axis, keepdims=keepdims)

@@ -4,22 +4,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .vjps.indexing import check_fits, freeze, put, scatter_add
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
-
 
 class At:
-    """``t.at``: waits for an index."""
+    """``t.at``, of a tensor or another array of ours: waits for an index."""
 
     __slots__ = ("_tensor",)
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Any) -> None:
         self._tensor = tensor
 
     def __getitem__(self, index: Any) -> AtIndex:
@@ -31,15 +28,15 @@ class AtIndex:
 
     __slots__ = ("_index", "_tensor")
 
-    def __init__(self, tensor: Tensor, index: Any) -> None:
+    def __init__(self, tensor: Any, index: Any) -> None:
         self._tensor = tensor
         self._index = index
 
-    def set(self, values: Any) -> Tensor:
+    def set(self, values: Any) -> Any:
         """A new tensor with ``values`` at the index; where a place is named twice, the last value stays."""
         return put(self._tensor, values, self._index)
 
-    def add(self, values: Any) -> Tensor:
+    def add(self, values: Any) -> Any:
         """A new tensor with ``values`` added at the index, as often as a place is named there."""
         tensor = self._tensor
         values = np.broadcast_to(values, tensor[self._index].shape)

@@ -1,1 +1,5 @@
-"""Arrays that are more than arrays, below tensors: they run the same rules, and hide an axis of examples."""
+"""Arrays that hide an axis of examples."""
+
+from . import batched, batching_elementwise, batching_indexing, batching_shapes
+
+__all__ = ["batched", "batching_elementwise", "batching_indexing", "batching_shapes"]

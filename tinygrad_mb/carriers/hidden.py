@@ -9,32 +9,39 @@ calls, which the next carrier in there, if any, answers in its turn.
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ..arraylike import Methods
+from ..at import At
 from ..autodiff import Hidden, Recorded
+from ..errors import NotDifferentiableError, describe
+from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..vjps import shapes
+from ..vjps.indexing import freeze
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]
+_NESTS = frozenset((tuple, list, dict))
 
 
-def inside(value: Any) -> Iterator[Hidden]:
+def inside(value: Any, found: list[Carrier] | None = None) -> list[Carrier]:
     """The carriers in a nest of arguments."""
-    if isinstance(value, Hidden):
-        yield value
-    elif type(value) in (tuple, list):
-        for part in value:
-            yield from inside(part)
-    elif type(value) is dict:
-        yield from inside(list(value.values()))
+    found = [] if found is None else found
+    for part in value.values() if type(value) is dict else value:
+        if isinstance(part, Carrier):
+            found.append(part)
+        elif type(part) in _NESTS:
+            inside(part, found)
+    return found
 
 
-def replace(value: Any, new: Callable[[Hidden], Any]) -> Any:
+def replace(value: Any, new: Callable[[Carrier], Any]) -> Any:
     """The same nest of arguments with ``new(carrier)`` in the place of each carrier."""
-    if isinstance(value, Hidden):
+    if isinstance(value, Carrier):
         return new(value)
     if type(value) in (tuple, list):
         return type(value)([replace(part, new) for part in value])
@@ -43,21 +50,39 @@ def replace(value: Any, new: Callable[[Hidden], Any]) -> Any:
     return value
 
 
-def call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """``function(*args, **kwargs)`` where a carrier is among the arguments.
 
     A structured carrier answers by the rules of its class; where it has none, or the rule gives up with
     ``NotImplemented``, all of the level become dense, which is always right.
     """
-    found = list(inside((args, kwargs)))
+    found = inside(args)
+    if kwargs:
+        if (out := kwargs.pop("out", None)) is not None and out != (None,):
+            _refuse_out(function, args, out)
+        inside(kwargs, found)
     level = max([x._level for x in found])
+    structured = False
     for x in found:
-        if x._level == level and (rule := type(x).rules.get(function)) is not None:
-            out = rule(*args, **kwargs)
-            if out is not NotImplemented:
-                return out
-    args, kwargs = replace((args, kwargs), lambda x: x.dense() if x._level == level else x)
-    return next(x for x in inside((args, kwargs)) if x._level == level).call_dense(function, args, kwargs)
+        if x._level == level and not x.is_dense:
+            structured = True
+            if (rule := x.rules.get(function)) is not None:
+                out = rule(*args, **kwargs)
+                if out is not NotImplemented:
+                    return out
+    if structured:
+        args, kwargs = replace((args, kwargs), lambda x: x.dense() if x._level == level else x)
+        found = inside((args, kwargs))
+    return next(x for x in found if x._level == level).call_dense(function, args, kwargs)
+
+
+def _refuse_out(function: Any, args: Any, out: Any) -> NoReturn:
+    if isinstance(out, tuple) and args and any(array is args[0] for array in out):
+        raise NotDifferentiableError(
+            f"{full_name(function)}: an array that is the same for all examples cannot take {describe(inside(args)[0])}"
+            " in place, which is another one for each. Write `a = a + x` for `a += x`."
+        )
+    raise NotDifferentiableError(f"{full_name(function)}: out= is not supported inside vmap: use the result.")
 
 
 def _binary(function):
@@ -74,15 +99,27 @@ def _unary(function):
     return lambda self: call(function, (self,), {})
 
 
-class Carrier(Hidden):
+def _no_number(what):
+    def refuse(self, *args):
+        raise TypeError(
+            f"{what} of {self.described()}: inside vmap a line runs once for all examples, so there is no one value. "
+            "Choose for each example with np.where(condition, x, y), index with x[i] or np.take, and do what needs "
+            "plain numbers before or after vmap."
+        )
+
+    return refuse
+
+
+class Carrier(Methods, Hidden):
     """An array that hides an axis of examples: ``shape`` and all that follows from it are those of one example.
 
     _data   the numbers, in the layout of the subclass
-    _level  which of several nested hidden axes it is: 1 for the outermost
+    _level  which of several nested hidden axes it is: the higher, the further inside
     """
 
     __slots__ = ()
     rules: ClassVar[Rules] = {}
+    is_dense: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,6 +135,10 @@ class Carrier(Hidden):
         """The same as a ``Batched``."""
         raise NotImplementedError
 
+    def call_dense(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """What ``function`` does where all carriers of this level are dense."""
+        raise NotImplementedError
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's type of the elements."""
@@ -111,18 +152,37 @@ class Carrier(Hidden):
     @property
     def size(self) -> int:
         """The number of elements of one example's array."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
+
+    def described(self) -> str:
+        """The array as a message shows it."""
+        return f"an array {self.shape} {self.dtype} with a hidden axis of {self.examples} examples"
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.shape} {self.dtype}, {self.examples} examples hidden at level {self._level}>"
+        )
 
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an array without axes")
         return self.shape[0]
 
+    def __iter__(self):
+        if not self.shape:
+            raise TypeError("iteration over an array without axes")
+        return (self[i] for i in range(self.shape[0]))
+
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if any(isinstance(x, Recorded) for x in inputs):
             return NotImplemented
         if method == "__call__":
             return call(ufunc, inputs, kwargs)
+        if method == "at":
+            raise NotDifferentiableError(f"np.{ufunc.__name__}.at writes into an array: use x.at[index].add(values).")
+        known = {"reduce": REDUCE, "accumulate": ACCUMULATE}.get(method, {}).get(ufunc)
+        if known is not None and kwargs.keys() <= {"axis", "keepdims"}:
+            return call(known, inputs, {"axis": 0, **kwargs})
         return call(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -131,7 +191,32 @@ class Carrier(Hidden):
         return call(function, args, kwargs)
 
     def __array__(self, dtype=None, copy=None):
-        raise TypeError("an array with a hidden axis of examples cannot become a plain array")
+        raise TypeError(
+            f"{self.described()} cannot become a plain array: inside vmap use NumPy's functions on it as it is "
+            "(np.stack for np.array of several, np.take(a, index, axis=0) for a[index] on a plain array a), and do "
+            "what needs plain arrays before or after vmap"
+        )
+
+    __bool__ = _no_number("the truth value")
+    __float__ = _no_number("float()")
+    __int__ = _no_number("int()")
+    __index__ = _no_number("the integer")
+    __complex__ = _no_number("complex()")
+    __round__ = _no_number("round()")
+    __contains__ = _no_number("`in`")
+    item = _no_number(".item()")
+    tolist = _no_number(".tolist()")
+    numpy = _no_number(".numpy()")
+
+    def __setitem__(self, index, value):
+        raise TypeError(
+            f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(value)` or `.add(value)`"
+        )
+
+    @property
+    def at(self):
+        """Functional assignment: ``x.at[index].set(v)`` and ``x.at[index].add(v)`` give new arrays."""
+        return At(self)
 
     __add__, __radd__ = _binary(np.add)
     __sub__, __rsub__ = _binary(np.subtract)
@@ -139,15 +224,18 @@ class Carrier(Hidden):
     __truediv__, __rtruediv__ = _binary(np.divide)
     __floordiv__, __rfloordiv__ = _binary(np.floor_divide)
     __mod__, __rmod__ = _binary(np.remainder)
+    __divmod__, __rdivmod__ = _binary(np.divmod)
     __pow__, __rpow__ = _binary(np.power)
     __matmul__, __rmatmul__ = _binary(np.matmul)
     __and__, __rand__ = _binary(np.bitwise_and)
     __or__, __ror__ = _binary(np.bitwise_or)
     __xor__, __rxor__ = _binary(np.bitwise_xor)
+    __lshift__, __rlshift__ = _binary(np.left_shift)
+    __rshift__, __rrshift__ = _binary(np.right_shift)
     __lt__, __gt__ = _binary(np.less)
     __le__, __ge__ = _binary(np.less_equal)
-    __eq__ = _binary(np.equal)[0]  # type: ignore[assignment]
-    __ne__ = _binary(np.not_equal)[0]  # type: ignore[assignment]
+    __eq__ = _binary(np.equal)[0]
+    __ne__ = _binary(np.not_equal)[0]
     __hash__ = object.__hash__
     __neg__ = _unary(np.negative)
     __pos__ = _unary(np.positive)
@@ -155,7 +243,7 @@ class Carrier(Hidden):
     __invert__ = _unary(np.invert)
 
     def __getitem__(self, index):
-        return call(operator.getitem, (self, index), {})
+        return call(operator.getitem, (self, freeze(index)), {})
 
     @property
     def T(self):
@@ -171,13 +259,13 @@ class Carrier(Hidden):
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return call(np.transpose, (self, order), {})
 
-    def swapaxes(self, axis1, axis2):
-        """The array with two axes exchanged."""
-        return call(np.swapaxes, (self, axis1, axis2), {})
-
     def astype(self, dtype, copy=True):
         """The array in another dtype."""
         return call(shapes.astype, (self, dtype), {})
+
+    def copy(self):
+        """The same array."""
+        return +self
 
     def sum(self, axis=None, keepdims=False):
         """The sum over all elements, or along axes."""

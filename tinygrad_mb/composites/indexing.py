@@ -21,22 +21,22 @@ def where(condition, x=UNSET, y=UNSET):
 @composite("take")
 def take(a, indices, axis=None, mode="raise"):
     a, axis = flat_if_none(a, axis)
-    indices = np.asarray(indices)
+    indices = as_array(indices)
     if mode != "raise":
         n = a.shape[axis]
         indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
-    return a[along(axis, indices)]
+    return indexing.item(a, along(axis, indices))
 
 
 @composite("take_along_axis")
 def take_along_axis(arr, indices, axis=-1):
     arr, axis = flat_if_none(arr, axis)
-    indices = np.asarray(indices)
+    indices = as_array(indices)
     if indices.ndim != arr.ndim:
         raise ValueError(f"take_along_axis: indices {indices.shape} and the array {arr.shape} must have as many axes")
     grid = [np.arange(n).reshape([-1 if k == j else 1 for j in range(arr.ndim)]) for k, n in enumerate(arr.shape)]
     grid[axis] = indices
-    return arr[tuple(grid)]
+    return indexing.item(arr, tuple(grid))
 
 
 @composite("compress")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff import as_array
 from ..primitives import UNSET
-from ..vjps import reductions
+from ..vjps import reductions, shapes
 from ..vjps.helpers import along
 from .table import axes_of, axis_of, composite, flat_if_none, safe_sqrt
 
@@ -34,7 +34,7 @@ def masked(function, args, kwargs):
         kept = np.where(where, a, neutral)
         if function is np.mean:
             n = np.sum(np.broadcast_to(where, a.shape), *args, **options)
-            return np.sum(kept, *args, **options) / np.asarray(n, a.dtype)
+            return np.sum(kept, *args, **options) / shapes.astype(n, a.dtype)
     result = function(kept, *args, **options)
     return result if initial is UNSET else join(result, initial)
 
@@ -195,7 +195,7 @@ def nanmean(a, axis=None, keepdims=False):
 def nanvar(a, axis=None, ddof=0, keepdims=False):
     known = ~np.isnan(a)
     centred = np.where(known, a - np.mean(a, axis=axis, keepdims=True, where=known), 0)
-    n = np.asarray(known.sum(axis=axis, keepdims=keepdims) - ddof, a.dtype)
+    n = shapes.astype(known.sum(axis=axis, keepdims=keepdims) - ddof, a.dtype)
     return (centred * centred).sum(axis=axis, keepdims=keepdims) / n
 
 

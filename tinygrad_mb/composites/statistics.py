@@ -105,6 +105,7 @@ def interp(x, xp, fp, left=None, right=None):
         raise ValueError(f"interp: xp {xp.shape} and fp {fp.shape} must be vectors of the same two or more points")
     k = np.clip(np.searchsorted(xp, x) - 1, 0, xp.size - 2)
     inside = np.clip(x, xp[0], xp[-1])
-    out = fp[k] + (inside - xp[k]) / (xp[k + 1] - xp[k]) * (fp[k + 1] - fp[k])
+    x0, x1, f0, f1 = [indexing.item(v, at) for v in (xp, fp) for at in (k, k + 1)]
+    out = f0 + (inside - x0) / (x1 - x0) * (f1 - f0)
     out = out if left is None else np.where(x < xp[0], left, out)
     return out if right is None else np.where(x > xp[-1], right, out)

@@ -103,7 +103,8 @@ def put(x, v, index=()):
     return out
 
 
-def _getitem(x, index):
+def item(x, index):
+    """``x[index]``, also where ``x`` is a plain array and the index hides an axis of examples."""
     try:
         return x[index]
     except TypeError:  # a plain array, perhaps, whose index is a carrier
@@ -113,7 +114,7 @@ def _getitem(x, index):
         return carrier.__array_function__(operator.getitem, (type(carrier),), (x, index), {})
 
 
-declare(operator.getitem, "x, index", _getitem, name="index")
+declare(operator.getitem, "x, index", item, name="index")
 
 
 @primitive
@@ -124,10 +125,10 @@ def where(condition, x, y):
 
 # fmt: off
 defvjp(operator.getitem, x=lambda g, x_shape, index: scatter_add(g, index, x_shape))
-defvjp(scatter_add,      v=lambda g, index: _getitem(g, index))
+defvjp(scatter_add,      v=lambda g, index: item(g, index))
 defvjp(put,              x=lambda g, index: put(g, 0, index),
                          v=lambda g, x_shape, v_shape, index:
-                           unbroadcast(_getitem(g, index) * _last_writers(x_shape, index), v_shape))
+                           unbroadcast(item(g, index) * _last_writers(x_shape, index), v_shape))
 defvjp(where,            x=lambda g, condition: np.where(condition, g, 0),
                          y=lambda g, condition: np.where(condition, 0, g), condition=None)
 # fmt: on
