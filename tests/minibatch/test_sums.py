@@ -393,7 +393,7 @@ def test_a_pickle_carries_the_sums_without_the_parameters():
 def test_sums_that_do_not_belong_together_do_not_add_up():
     a = sums_of([(X, Y)])
     tokens = Sums(PARAMS, unit="token")
-    with pytest.raises(ValueError, match=r"<Sums of 5 examples.*<Sums of 0 tokens.* counted: examples and tokens"):
+    with pytest.raises(ValueError, match=r"<Sums of 5 examples.*<Sums of 0 tokens.* unit: example and token"):
         _ = a + tokens
     with pytest.raises(ValueError, match=r"parameter 'b1': \(4,\) float64 and \(3,\) float64"):
         _ = a + Sums(PARAMS | {"b1": np.ones(3)})
@@ -419,7 +419,7 @@ OTHER = np.square(tg.nn.Linear(2, 1, rng=1)(X)[:, 0] - Y)
 @pytest.mark.parametrize(("arguments", "weights", "error", "message"), [
     ((VECTOR.mean(),), None, tg.errors.ShapeError,
      r"one loss per example, and got a single number, \(\) float64, made by mean\. A mean has lost its count"),
-    ((VECTOR.sum(),), None, tg.errors.ShapeError, "made by sum.*Sums divides, once, at the end"),
+    ((VECTOR.sum(),), None, tg.errors.ShapeError, "made by sum.*since Sums divides, once, at the end"),
     ((lambda m, x: m(x).mean(), X), None, tg.errors.ShapeError, r"a single number"),
     ((0.5,), None, tg.errors.ShapeError, r"a single number, float 0.5"),
     ((MODEL(X),), None, tg.errors.ShapeError, r"counts examples.* of shape \(m,\), not \(5, 1\).*unit=\"token\""),
@@ -430,7 +430,7 @@ OTHER = np.square(tg.nn.Linear(2, 1, rng=1)(X)[:, 0] - Y)
     ((lambda m, x: (m(x), x), X), None, TypeError, "an array with one loss per example, not a tuple"),
     (("losses",), None, TypeError, "not a str"),
     ((VECTOR,), np.ones(4), tg.errors.ShapeError, r"the weights are \(4,\) float64, and .* \(5,\)"),
-    ((VECTOR,), [1, 1, -1, 1, 1], ValueError, r"at least 0, and weights\[2\] is -1"),
+    ((VECTOR,), [1, 1, -1, 1, 1], ValueError, r"at least 0, since their sum is the count, and weights\[2\] is -1"),
     ((VECTOR,), [1, 1, 1, 1, np.inf], ValueError, r"weights\[4\] is inf"),
     ((VECTOR,), [1, np.nan, 1, 1, 1], ValueError, r"weights\[1\] is nan"),
     ((VECTOR,), tg.Tensor(np.ones(5), requires_grad=True, name="w"), TypeError, r"weights w \(5,\).*\.detach\(\)"),
@@ -441,7 +441,7 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(arguments, weights,
     sums = Sums(MODEL)
     with pytest.raises(error, match=message):
         sums.add(*arguments, weights=weights)
-    assert not sums.packed.any()
+    assert not sums._packed.any()
 
 
 def test_weights_per_example_for_losses_per_token_are_refused_with_the_way_to_do_it():
@@ -503,7 +503,7 @@ def test_means_weigh_mask_and_take_tensors():
     assert repr(pickle.loads(pickle.dumps(mean))) == repr(copy.deepcopy(mean)) == repr(mean)
     with pytest.raises(tg.errors.ShapeError, match=r"Mean.add wants one value per token, and got a single number"):
         mean.add(0.5)
-    with pytest.raises(ValueError, match="counted: tokens and examples"):
+    with pytest.raises(ValueError, match="unit: token and example"):
         _ = mean + Mean()
     one = Mean()
     one.add(np.float16([60000, 60000]))

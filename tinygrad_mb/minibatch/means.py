@@ -23,47 +23,47 @@ from ..tensor import Tensor
 class Totals:
     """A vector of float64 sums, the last two of which are a sum of values and its count.
 
-    ``unit`` says what is counted.  Two of one kind and ``signature`` add up.
+    ``unit`` says what is counted.  Two that have one signature add up.
     """
 
     unit: str
-    packed: Array
+    _packed: Array
 
     @property
     def count(self) -> float:
         """How many units have been added, or the sum of their weights."""
-        return float(self.packed[-1])
+        return float(self._packed[-1])
 
     @property
-    def signature(self) -> dict[str, str]:
+    def _signature(self) -> dict[str, str]:
         """What must be equal for two of them to add up, in words."""
-        return {"kind": type(self).__name__, "counted": f"{self.unit}s"}
+        return {"kind": type(self).__name__, "unit": self.unit}
 
-    def with_packed(self, packed: Array) -> Self:
+    def _with(self, packed: Array) -> Self:
         """The same with other sums."""
         new = object.__new__(type(self))
-        vars(new).update(vars(self), packed=packed)
+        vars(new).update(vars(self), _packed=packed)
         return new
 
-    def state(self) -> bytes:
+    def _state(self) -> bytes:
         """What workers must agree on for their sums to belong together, apart from the signature."""
         return b""
 
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, Totals):
             return NotImplemented
-        if problem := differences(self.signature, other.signature):
-            raise ValueError(f"{self!r} + {other!r}: these sums do not add up: {problem}")
-        return self.with_packed(self.packed + other.packed)
+        if problem := differences(self._signature, other._signature):
+            raise ValueError(f"{self!r} + {other!r}: these do not add up, having different {problem}")
+        return self._with(self._packed + other._packed)
 
     def __radd__(self, other: Any) -> Self:
-        return self.with_packed(self.packed.copy()) if type(other) is int and other == 0 else NotImplemented
+        return self._with(self._packed.copy()) if type(other) is int and other == 0 else NotImplemented
 
     def __copy__(self) -> Self:
-        return self.with_packed(self.packed.copy())
+        return self._with(self._packed.copy())
 
     def __deepcopy__(self, memo: Any) -> Self:
-        return self.with_packed(self.packed.copy())
+        return self._with(self._packed.copy())
 
     def _mean(self) -> float:
         if not self.count:
@@ -71,7 +71,7 @@ class Totals:
                 f"{self!r} has no mean: nothing was added, or everything that was had weight 0. Where that is no "
                 "mistake, ask first: `if sums.count:`"
             )
-        return float(self.packed[-2] / self.packed[-1])
+        return float(self._packed[-2] / self._packed[-1])
 
     def _counted(self) -> str:
         return f"{self.count:.15g} {self.unit}{'' if self.count == 1 else 's'}"
@@ -103,7 +103,7 @@ class Mean(Totals):
 
     def __init__(self, unit: str = "example") -> None:
         self.unit = unit
-        self.packed = np.zeros(2)
+        self._packed = np.zeros(2)
 
     def add(self, values: Any, weights: Any = None) -> None:
         """Add the values of a part, an array of any number of them.
@@ -111,7 +111,7 @@ class Mean(Totals):
         ``weights`` are numbers from 0, or a mask, of the same shape; values at weight 0 do not count, not even
         where they are nan.  Raises as ``Sums.add`` does.
         """
-        self.packed += measure("Mean.add", "value", values, weights, self.unit).sums
+        self._packed += measure("Mean.add", "value", values, weights, self.unit).sums
 
     @property
     def value(self) -> float:
@@ -150,17 +150,17 @@ def measure(operation: str, noun: str, values: Any, weights: Any, unit: str) -> 
         raise TypeError(f"{operation} wants an array of numbers, and got {describe(data)}")
     if not data.shape:
         op = values.node.op if isinstance(values, Tensor) else None
+        made = f", made by {op.name}" if op else ""
         raise ShapeError(
-            f"{operation} wants one {noun} per {unit}, and got a single number, {describe(values)}"
-            f"{f', made by {op.name}' if op else ''}. A mean has lost its count, and the mean of the parts' means is "
-            f"not the mean of the whole. Leave out .mean() or .sum(): {operation.partition('.')[0]} divides, once, at "
-            f"the end. (The {noun} of one single {unit} is `.reshape(1)`.)"
+            f"{operation} wants one {noun} per {unit}, and got a single number, {describe(values)}{made}. A mean has "
+            "lost its count, and the mean of the parts' means is not the mean of the whole: leave out .mean() or .sum(), "
+            f"since {operation.partition('.')[0]} divides, once, at the end. For one single {unit}, .reshape(1)."
         )
     if unit == "example" and data.ndim > 1:
         raise ShapeError(
-            f"{operation} counts examples, and wants one {noun} per example, of shape (m,), not {describe(values)}. "
-            f'If each {noun} counts by itself, say what they are, unit="token"; if an example is their sum, '
-            "add .sum(axis=1)."
+            f"{operation} counts examples, and wants one {noun} per example, of shape (m,), not {describe(values)}. If "
+            f'each {noun} counts by itself, say what it belongs to, as in unit="token"; if that of an example is their '
+            "sum, add .sum(axis=1)."
         )
     if weights is None:
         seed = np.ones(data.shape, data.dtype) if data.size else None
@@ -199,7 +199,7 @@ def _weights(operation: str, noun: str, values: Any, weights: Any) -> Array:
     if bad.any():
         place = tuple(int(k) for k in np.argwhere(bad)[0])
         raise ValueError(
-            f"{operation}: weights must be finite and at least 0, and weights[{', '.join(map(str, place))}] is "
-            f"{w[place]}: the count, which is their sum, would be no count"
+            f"{operation}: weights must be finite and at least 0, since their sum is the count, and "
+            f"weights[{', '.join(map(str, place))}] is {w[place]}"
         )
     return w.astype(np.float64)

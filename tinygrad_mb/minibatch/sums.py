@@ -40,8 +40,9 @@ class Sums(Totals):
     once.  However the batch was split, the outcome is that of the whole batch, up to the rounding of additions.
 
     ``unit`` says what is counted and divided by: with "example" the losses have shape (m,), with any other word, such
-    as "token", any shape with axes.  ``a + b`` and ``sum([a, b, c])`` merge sums for parameters of the same structure
-    and with the same unit; a part with nothing in it, or with nothing ever added, changes nothing.
+    as "token", any shape with axes.  ``count`` is how many have been added, or the sum of their weights.  ``a + b`` and
+    ``sum([a, b, c])`` merge sums for parameters of the same structure and with the same unit; a part with nothing in
+    it, or to which nothing was ever added, changes nothing.
 
     The sums are float64 for parameters of every dtype, since the rounding of 10,000 additions in float32 can be seen;
     a gradient is rounded to the parameter's dtype once, after the division.  Copies and pickles are independent; a
@@ -98,7 +99,7 @@ class Sums(Totals):
                 )
             self._entries[path] = _Entry(start, start + data.size, data.shape, data.dtype)
             start += data.size
-        self.packed = np.zeros(start + 2)
+        self._packed = np.zeros(start + 2)
 
     # ------------------------------------------------------------------------------------ adding
 
@@ -128,11 +129,14 @@ class Sums(Totals):
                     self._accumulate(part, dict(zip(found.paths, found.leaves, strict=True)))
         else:
             if batch:
-                raise TypeError("Sums.add takes recorded losses alone, or a loss function and its batch")
+                raise TypeError(
+                    "Sums.add takes either recorded losses alone, or a loss function and its batch; weights go by "
+                    "name, add(losses, weights=...)"
+                )
             part = measure("Sums.add", "loss", losses, weights, self.unit)
             if part.seed is not None:
                 self._accumulate(part, self._recorded(losses, part.seed))
-        self.packed[-2:] += part.sums
+        self._packed[-2:] += part.sums
 
     def _recorded(self, losses: Any, seed: Array) -> dict[str, Any]:
         """The gradients by path of recorded losses."""
@@ -174,7 +178,7 @@ class Sums(Totals):
 
     def _view(self, path: str) -> Array:
         entry = self._entries[path]
-        return self.packed[entry.start : entry.stop].reshape(entry.shape)
+        return self._packed[entry.start : entry.stop].reshape(entry.shape)
 
     # ---------------------------------------------------------------------------------- dividing
 
@@ -231,11 +235,11 @@ class Sums(Totals):
     # ------------------------------------------------------------------------------ what it is
 
     @property
-    def signature(self) -> dict[str, str]:
+    def _signature(self) -> dict[str, str]:
         """The unit, and shape and dtype of each parameter."""
-        return super().signature | {f"parameter {path!r}": str(entry) for path, entry in self._entries.items()}
+        return super()._signature | {f"parameter {path!r}": str(entry) for path, entry in self._entries.items()}
 
-    def state(self) -> bytes:
+    def _state(self) -> bytes:
         """A fingerprint of the parameters' values."""
         prints = [fingerprint(np.asarray(data_of(self._leaves[path]))) for path in self._entries if self._leaves]
         return b"".join([p if isinstance(p, bytes) else b"".join(p) for p in prints])
@@ -248,6 +252,6 @@ class Sums(Totals):
         return vars(self) | {"_params": None, "_leaves": {}}
 
     def __repr__(self) -> str:
-        size = len(self.packed) - 2
+        size = len(self._packed) - 2
         loss = f"mean loss {self._mean():.6g}, " if self.count else ""
         return f"<Sums of {self._counted()}: {loss}gradient for {size} number{'' if size == 1 else 's'}>"

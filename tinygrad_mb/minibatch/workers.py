@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import os
@@ -27,8 +28,9 @@ class Workers:
     program that was not started by ``mpiexec`` runs alone, with a size of 1, and needs no MPI.
 
     Workers have to do the same things in the same order: whoever calls ``sum`` or ``broadcast`` waits for all others
-    to call it too, also those whose shard is empty.  An exception that ends one worker ends them all.  ``comm`` is for
-    those who have a communicator of mpi4py already, such as a part of all workers.
+    to call it too, also those whose shard is empty.  An exception that ends one worker ends them all, and so does
+    waiting for one that has come to its end.  ``comm`` is a communicator of mpi4py for those who have made one, of some
+    of the workers only; then it is theirs to end.
 
     Raises ``ImportError`` if ``mpiexec`` has started the program and mpi4py is missing, ``RuntimeError`` if mpi4py
     belongs to another MPI than ``mpiexec`` does.
@@ -47,8 +49,6 @@ class Workers:
         self._comm = _world() if comm is None else comm
         self.rank: int = self._comm.Get_rank() if self._comm else 0
         self.size: int = self._comm.Get_size() if self._comm else 1
-        if self.size > 1:
-            _abort_all_on_exception()
 
     def shard(self, *arrays: Any) -> Any:
         """The part of the examples that is this worker's, along axis 0: a view of each array, or of the single one.
@@ -85,15 +85,17 @@ class Workers:
                 raise TypeError(f"Workers.sum wants Sums or Mean, not {describe(total)}")
         if not totals:
             raise TypeError("Workers.sum: there is nothing to sum")
-        packed = np.concatenate([total.packed for total in totals])
+        packed = np.concatenate([total._packed for total in totals])
         if self.size > 1:
-            signature = {f"{k}, {key}": text for k, t in enumerate(totals) for key, text in t.signature.items()}
-            self._agree("sum", signature, b"".join([total.state() for total in totals]))
+            places = [f" of number {k}" if len(totals) > 1 else "" for k in range(len(totals))]
+            signatures = zip(places, [total._signature for total in totals], strict=True)
+            signature = {key + place: text for place, of_one in signatures for key, text in of_one.items()}
+            self._agree("sum", signature, b"".join([total._state() for total in totals]))
             from mpi4py import MPI
 
             self._comm.Allreduce(MPI.IN_PLACE, packed)
-        stops = np.cumsum([len(total.packed) for total in totals])
-        summed = [t.with_packed(part) for t, part in zip(totals, np.split(packed, stops[:-1]), strict=True)]
+        stops = np.cumsum([len(total._packed) for total in totals])
+        summed = [t._with(part) for t, part in zip(totals, np.split(packed, stops[:-1]), strict=True)]
         return tuple(summed) if len(summed) > 1 else summed[0]
 
     def broadcast(self, params: Any) -> None:
@@ -117,23 +119,36 @@ class Workers:
 
     def _agree(self, operation: str, signature: dict[str, str], state: bytes = b"") -> None:
         """Raise ``ValueError`` on all workers if they do not mean the same thing."""
+        signature = {"call": operation, **signature}
         words = repr(sorted(signature.items())).encode()
         heads = self._comm.allgather([hashlib.blake2b(part, digest_size=16).digest() for part in (words, state)])
+        gone = [k for k, head in enumerate(heads) if head is None]
+        if gone:
+            raise RuntimeError(
+                f"Workers.{operation}: {_named(gone)} came to the end of the program without it. All workers must call "
+                f"{operation}() equally often, also with empty shards."
+            )
         if any(head[0] != heads[0][0] for head in heads):
             all_signatures = self._comm.allgather(signature)
             k = next(k for k, other in enumerate(all_signatures) if other != all_signatures[0])
             problem = differences(all_signatures[0], all_signatures[k])
-            raise ValueError(f"Workers.{operation}: workers 0 and {k} do not {operation} the same: {problem}")
+            raise ValueError(
+                f"Workers.{operation}: workers 0 and {k} do not {operation} the same, but different {problem}"
+            )
         others = [k for k, head in enumerate(heads) if head[1] != heads[0][1]]
         if others:
             raise ValueError(
-                f"Workers.{operation}: the parameters have other values on worker{'s' if len(others) > 1 else ''} "
-                f"{', '.join(map(str, others))} than on worker 0, and gradients at different points do not add up. "
-                "Start with workers.broadcast(params), and let every worker take the same steps."
+                f"Workers.{operation}: the parameters have other values on {_named(others)} than on worker 0, and "
+                "gradients at different points do not add up. Start with workers.broadcast(params), and let every "
+                "worker take the same steps."
             )
 
     def __repr__(self) -> str:
         return f"<worker {self.rank} of {self.size}>"
+
+
+def _named(ranks: list[int]) -> str:
+    return f"worker{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
 
 
 def _world() -> Any:
@@ -155,20 +170,27 @@ def _world() -> Any:
             f"it uses another MPI than this mpiexec does ({MPI.Get_library_version().splitlines()[0]}). Use the "
             f"mpiexec that is installed beside it: {_INSTALL}"
         )
-    return MPI.COMM_WORLD
+    return _connect() if MPI.COMM_WORLD.Get_size() > 1 else None
 
 
 @functools.cache
-def _abort_all_on_exception() -> None:
-    """Let an exception that ends this process end the others, too: they would wait for it for ever."""
+def _connect() -> Any:
+    """A communicator of all processes for our messages alone; from here on, none waits for one that has ended.
+
+    An exception that ends this process ends all.  A process that ends without one says so, in the place of what it
+    would say before the next sum, and those who wait for it raise.
+    """
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD.Dup()
     show = sys.excepthook
 
     def show_and_abort(*error: Any) -> None:
-        from mpi4py import MPI
-
         show(*error)
         sys.stdout.flush()
         sys.stderr.flush()
-        MPI.COMM_WORLD.Abort(1)
+        comm.Abort(1)
 
     sys.excepthook = show_and_abort
+    atexit.register(comm.allgather, None)
+    return comm
