@@ -13,7 +13,7 @@ PAGES_WITH_PROGRAMS = [page for page in PAGES if "\n>>> " in page.read_text()]
 
 def test_the_pages_that_teach_have_programs():
     names = {page.stem for page in PAGES_WITH_PROGRAMS}
-    assert names >= {"README", "index", "tour", "semantics", "errors", "known_answers"}
+    assert names >= {"README", "index", "tour", "splitting", "semantics", "errors", "known_answers"}
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PROGRAMS, ids=lambda page: page.stem)

@@ -408,6 +408,31 @@ def test_sums_that_do_not_belong_together_do_not_add_up():
             _ = a + other
 
 
+def test_gradients_at_different_points_do_not_add_up():
+    model = tg.nn.Linear(2, 1, rng=0)
+    optimizer = tg.optim.SGD(model, lr=0.1)
+    sums = Sums(model)
+    sums.add(np.square(model(X[:3])[:, 0]))
+    old = pickle.loads(pickle.dumps(sums))
+    sums.write_grads()
+    optimizer.step()
+    loss = np.square(model(X[3:])[:, 0])
+    with pytest.raises(tg.errors.ChangedArrayError, match=r"changed since the first part .* and then make new Sums"):
+        sums.add(loss)
+    with pytest.raises(tg.errors.ChangedArrayError, match="changed since"):
+        sums.add(lambda model, x: model(x)[:, 0], X[3:])
+    assert sums.count == 3
+    new = Sums(model)
+    new.add(loss)
+    for first, second in ((old, new), (new, old), (sums, new)):
+        with pytest.raises(ValueError, match="gradients at different points do not add up"):
+            _ = first + second
+    empty = Sums(model)
+    for merged in (empty + old, old + empty):
+        with pytest.raises(ValueError, match="at different points"):
+            _ = merged + new
+
+
 # ------------------------------------------------------------------------------------------ refusals
 
 

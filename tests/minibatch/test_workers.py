@@ -94,6 +94,9 @@ def test_the_digits_give_the_same_numbers_on_one_two_and_three_processes(mpiexec
     assert float(alone[-1][1]) > 0.9
     for numbers in several:
         np.testing.assert_allclose(np.array(numbers, float), np.array(alone, float), rtol=1e-12)
+    page = (ROOT / "docs" / "splitting.md").read_text()
+    shown = [re.findall(r"-?\d+\.\d+", line) for line in page.splitlines() if line.startswith("epoch ")]
+    np.testing.assert_allclose(np.array(shown, float), np.array(alone, float), rtol=1e-9)
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -23,11 +23,13 @@ from ..tensor import Tensor
 class Totals:
     """A vector of float64 sums, the last two of which are a sum of values and its count.
 
-    ``unit`` says what is counted.  Two that have one signature add up.
+    ``unit`` says what is counted, and ``_point`` at which values of the parameters the sums were computed, if it
+    matters.  Two that have one signature and one point add up.
     """
 
     unit: str
     _packed: Array
+    _point: bytes = b""
 
     @property
     def count(self) -> float:
@@ -45,16 +47,23 @@ class Totals:
         vars(new).update(vars(self), _packed=packed)
         return new
 
-    def _state(self) -> bytes:
-        """What workers must agree on for their sums to belong together, apart from the signature."""
-        return b""
+    def _place(self) -> bytes:
+        """The point, also where nothing was added yet."""
+        return self._point
 
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, Totals):
             return NotImplemented
         if problem := differences(self._signature, other._signature):
             raise ValueError(f"{self!r} + {other!r}: these do not add up, having different {problem}")
-        return self._with(self._packed + other._packed)
+        if self._point and other._point and self._point != other._point:
+            raise ValueError(
+                f"{self!r} + {other!r}: the parameters had different values when these were computed, and gradients at "
+                "different points do not add up"
+            )
+        new = self._with(self._packed + other._packed)
+        new._point = self._point or other._point
+        return new
 
     def __radd__(self, other: Any) -> Self:
         return self._with(self._packed.copy()) if type(other) is int and other == 0 else NotImplemented
@@ -153,8 +162,8 @@ def measure(operation: str, noun: str, values: Any, weights: Any, unit: str) -> 
         made = f", made by {op.name}" if op else ""
         raise ShapeError(
             f"{operation} wants one {noun} per {unit}, and got a single number, {describe(values)}{made}. A mean has "
-            "lost its count, and the mean of the parts' means is not the mean of the whole: leave out .mean() or .sum(), "
-            f"since {operation.partition('.')[0]} divides, once, at the end. For one single {unit}, .reshape(1)."
+            "lost its count, and the mean of the parts' means is not the mean of the whole: leave out .mean() or "
+            f".sum(), since {operation.partition('.')[0]} divides, once, at the end. For a single {unit}, .reshape(1)."
         )
     if unit == "example" and data.ndim > 1:
         raise ShapeError(

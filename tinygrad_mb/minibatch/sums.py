@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..arraylike import Array
 from ..autodiff import data_of
-from ..errors import describe
+from ..errors import ChangedArrayError, describe
 from ..graph import differentiable_ancestors
 from ..guards import fingerprint
 from ..modes import no_grad
@@ -116,11 +117,18 @@ class Sums(Totals):
 
         Raises ``ShapeError`` for a single number, which has lost its count, and for losses or weights of another
         shape; ``ValueError`` for negative weights and for losses that depend on none of the parameters; ``TypeError``
-        for losses that carry no gradient.
+        for losses that carry no gradient; ``ChangedArrayError`` if the parameters are no longer what they were for the
+        first part.
         """
+        self._require_params("add()")
+        point = self._place_now()
+        if self._point not in (b"", point):
+            raise ChangedArrayError(
+                "Sums.add: the parameters have changed since the first part was added, and gradients at different "
+                "points do not add up: call write_grads() and step() after the last part, and then make new Sums"
+            )
         if callable(losses):
             loss_fn = losses
-            self._require_params("add(loss_fn, ...)")
             with no_grad():  # nothing outside of the function will ask for derivatives
                 losses, pull = vjp(lambda params: loss_fn(params, *batch), self._params)
                 part = measure("Sums.add", "loss", losses, weights, self.unit)
@@ -137,10 +145,10 @@ class Sums(Totals):
             if part.seed is not None:
                 self._accumulate(part, self._recorded(losses, part.seed))
         self._packed[-2:] += part.sums
+        self._point = point
 
     def _recorded(self, losses: Any, seed: Array) -> dict[str, Any]:
         """The gradients by path of recorded losses."""
-        self._require_params("add(losses)")
         for path, leaf in self._leaves.items():
             if not isinstance(leaf, Tensor):
                 raise TypeError(
@@ -239,14 +247,23 @@ class Sums(Totals):
         """The unit, and shape and dtype of each parameter."""
         return super()._signature | {f"parameter {path!r}": str(entry) for path, entry in self._entries.items()}
 
-    def _state(self) -> bytes:
-        """A fingerprint of the parameters' values."""
-        prints = [fingerprint(np.asarray(data_of(self._leaves[path]))) for path in self._entries if self._leaves]
-        return b"".join([p if isinstance(p, bytes) else b"".join(p) for p in prints])
+    def _place(self) -> bytes:
+        return self._point or (self._place_now() if self._leaves else b"")
+
+    def _place_now(self) -> bytes:
+        """A fingerprint of the parameters' present values."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in self._entries:
+            found = fingerprint(np.asarray(data_of(self._leaves[path])))
+            for part in found if isinstance(found, tuple) else (found,):
+                digest.update(part)
+        return digest.digest()
 
     def _require_params(self, what: str) -> None:
         if not self._leaves:
-            raise RuntimeError(f"{what} needs the parameters, and these Sums come from a pickle, without them")
+            raise RuntimeError(
+                f"{what} needs the parameters, and these Sums come from a pickle, without: add them to Sums(params)"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_params": None, "_leaves": {}}

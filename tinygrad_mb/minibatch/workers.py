@@ -90,7 +90,7 @@ class Workers:
             places = [f" of number {k}" if len(totals) > 1 else "" for k in range(len(totals))]
             signatures = zip(places, [total._signature for total in totals], strict=True)
             signature = {key + place: text for place, of_one in signatures for key, text in of_one.items()}
-            self._agree("sum", signature, b"".join([total._state() for total in totals]))
+            self._agree("sum", signature, b"".join([total._place() for total in totals]))
             from mpi4py import MPI
 
             self._comm.Allreduce(MPI.IN_PLACE, packed)
