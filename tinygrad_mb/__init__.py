@@ -3,6 +3,7 @@
 from . import errors, minibatch, nn, optim, special
 from .custom import primitive
 from .drawing import draw
+from .mapping import vmap
 from .modes import detect_anomaly, enable_grad, no_grad, scope
 from .primitives import defvjp
 from .tensor import Tensor, stop_gradient
@@ -30,6 +31,7 @@ __all__ = [
     "stop_gradient",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 __version__ = "0.1.0"

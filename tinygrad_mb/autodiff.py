@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import errors
+from . import anomaly, errors
 from .graph import Node, differentiable_ancestors, leaf
-from .guards import fingerprint
-from .modes import current
-from .primitives import OUT, PRIMITIVES, Primitive
+from .guards import fingerprint, verify
+from .modes import current, hiding
+from .primitives import OUT, PRIMITIVES, Primitive, declare, defvjp
 
 ndarray = np.ndarray
 _new = object.__new__
@@ -42,6 +42,19 @@ class Hidden:
     __slots__ = ("_data", "_level")
     _data: Any
     _level: int
+    shape: Any
+    dtype: Any
+
+    def summed(self, level: int) -> Any:
+        """The sum over the hidden axis of that level."""
+        raise NotImplementedError
+
+
+def bare(array: Any) -> Any:
+    """The numbers inside of a carrier, with all hidden axes in front; anything else as it is."""
+    while isinstance(array, Hidden):
+        array = array._data
+    return array
 
 
 R = TypeVar("R", bound=Recorded)
@@ -157,9 +170,10 @@ def _finish(
     """Make the result, and its node if an operand in ``mask`` needs a gradient."""
     result = _new(cls)
     result._data = out
-    grad, anomaly, scope = current()
-    if anomaly:
-        _check_forward(op, values, out)
+    mode = current()
+    grad, checking, _, _ = mode
+    if checking:
+        anomaly.check_forward(op, values, bare(out))
     if not mask or not grad:
         return _unrecorded(op, values, result, out, mask)
     rules, saves, save, guarded = plan = op.plans.get(mask) or op.plan(mask)
@@ -173,6 +187,10 @@ def _finish(
     guards = None
     for position in range(len(data)) if op.variadic and guarded else guarded:
         array = data[position]
+        if type(array) is not ndarray:
+            if not isinstance(array, Hidden):
+                continue
+            array = bare(array)
         # An intermediate result is the engine's own: only leaves, raw operands and views can change.
         if type(array) is ndarray and (nodes[position].op is None or array.base is not None):
             if guards is None:
@@ -180,8 +198,8 @@ def _finish(
             guards.append((array, fingerprint(array), position))
     if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
-    result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, scope)
-    if anomaly:
+    result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, mode)
+    if checking:
         result._node.note().where = errors.user_line()
     return result
 
@@ -253,13 +271,20 @@ def backward(root: Node, seed: Any, retain_graph: bool) -> None:
     found = walk(nodes, {root: seed}, free=not retain_graph)
     with _accumulating:
         for node, g in found.items():
-            node.grad = g if node.grad is None else np.asarray(node.grad + g)
+            total = g if node.grad is None else node.grad + g
+            node.grad = total if isinstance(total, Hidden) else np.asarray(total)
 
 
-def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None) -> dict[Node, Any]:
+def gradient(
+    seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None, keep: int = 0
+) -> dict[Node, Any]:
     """The cotangents of those of the nodes ``wrt`` that the nodes in ``seeds`` depend on; the graph stays as it is.
 
     With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
+
+    A hidden axis of examples that a node was made outside of is summed over in the node's cotangent, as axes that
+    broadcasting made are.  Not so the axis of the level ``keep``, a ``modes.new_level()``: seeds that hide it stand for
+    several walks at once, and the cotangents of all nodes keep these apart.
     """
     wanted = set(wrt)
     relevant = set(wrt)
@@ -273,8 +298,11 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
         nodes.append(node)
     nodes.reverse()
     verify(running)
-    found = walk(nodes, dict(seeds), wanted, relevant, cls)
-    if cls is not None:
+    if cls is None:
+        return walk(nodes, dict(seeds), wanted, relevant, keep=keep)
+    # What is recorded on the way counts as made inside of all hidden axes that it may hide.
+    with hiding(max([keep, current().level, *[node.level for node in nodes]])):
+        found = walk(nodes, dict(seeds), wanted, relevant, cls, keep=keep)
         taken = {id(seed) for seed in seeds.values()}
         for node, g in found.items():
             if g._node is None or g._node.plan is None:
@@ -282,7 +310,7 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
             elif id(g) in taken:
                 found[node] = record_unary(PRIMITIVES[np.positive], g, cls)
             taken.add(id(g))
-    return found
+        return found
 
 
 def walk(
@@ -292,6 +320,7 @@ def walk(
     relevant: set[Node] | None = None,
     cls: type[Recorded] | None = None,
     free: bool = False,
+    keep: int = 0,
 ) -> dict[Node, Any]:
     """Visit ``nodes``, newest first: when a node's turn comes, its cotangent is complete.
 
@@ -299,11 +328,11 @@ def walk(
     contributions of several uses: the first sum makes a buffer of the driver's own, further ones go into it.
     Returned are the cotangents of ``wanted`` nodes, or, if that is None, of leaves and of nodes that keep their
     gradient; they are nobody else's.  ``cls`` is given where the walk itself is to be recorded: what the rules saved
-    then takes its place in the graph again.
+    then takes its place in the graph again.  ``keep`` is the hidden axis that no cotangent is summed over.
     """
     found: dict[Node, Any] = {}
     owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
-    anomaly = current().anomaly
+    checking = current().anomaly
     pop, get = cotangents.pop, cotangents.get
     for node in nodes:
         g = pop(node, None)
@@ -327,6 +356,8 @@ def walk(
             c = pull(g, node, saved)
             if cls is not None and not isinstance(c, Recorded):
                 raise errors.plain_cotangent(node, name, c)
+            if type(c) not in _PLAIN:
+                c = _known_to(parent, c, keep, cls)
             try:
                 if c.shape != parent.shape:
                     if c.ndim > len(parent.shape) and c.ndim > len(node.shape):
@@ -336,22 +367,41 @@ def walk(
                     c = c.astype(parent.dtype)
             except (AttributeError, ValueError):
                 raise errors.wrong_cotangent(node, name, c, parent.shape) from None
-            if anomaly:
-                _check_backward(node, name, c)
+            if checking:
+                anomaly.check_backward(node, name, bare(c))
             before = get(parent)
             if before is None:
                 cotangents[parent] = c
                 if fresh and parent.op is None and c is not g and type(c) is ndarray and c.base is None:
                     owned.add(parent)
-            elif parent in owned:
-                before += c
-            else:
+            elif parent not in owned:
                 cotangents[parent] = c = before + c
                 if type(c) is ndarray:
                     owned.add(parent)
+            elif type(c) in _PLAIN:
+                before += c
+            else:
+                cotangents[parent] = before + c
+                owned.discard(parent)
         if free:
             node.saved = node.guards = None
     return found
+
+
+def _known_to(node: Node, c: Any, keep: int, cls: type[Recorded] | None) -> Any:
+    """A cotangent, summed over the hidden axes that a node was made outside of, except that of level ``keep``."""
+    hidden, known = data_of(c), node.level
+    while isinstance(hidden, Hidden):
+        level = hidden._level
+        if level > known and level != keep:
+            c = c.summed(level) if cls is None else record_unary(SUMMED, c, cls, (level,))
+        hidden = hidden._data
+    return c
+
+
+# The hidden axis is gone from the sum, so a cotangent that hides no such axis is right for each example.
+SUMMED = declare(Hidden.summed, "x, level", lambda x, level: x.summed(level), name="sum over examples")
+defvjp(Hidden.summed, x=lambda g: g)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -387,25 +437,6 @@ def _sum_of_rows(g: Any) -> Any:
     if ones is None:
         ones = _ones[g.dtype] = np.ones(_MOST_ONES, g.dtype)
     return ones[:rows].dot(g)
-
-
-def verify(nodes: Iterable[Node]) -> None:
-    """Raise ``ChangedArrayError`` if an array that one of the nodes saved is not what it was.
-
-    Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
-    """
-    known: dict[int, Any] = {}
-    for node in nodes:
-        if node.saved is None:
-            raise errors.graph_freed(node)
-        if node.guards is not None:
-            for array, before, position in node.guards:
-                if type(before) is bytes:
-                    now = array.tobytes()
-                elif (now := known.get(id(array))) is None:  # large, and perhaps saved by many nodes
-                    now = known[id(array)] = fingerprint(array)
-                if now != before:
-                    raise errors.array_changed(node, position, array)
 
 
 def attach(cls: type[Recorded], data: Any, node: Any) -> Any:
@@ -456,30 +487,3 @@ def _run_hooks(node: Node, g: Any) -> Any:
                 replaced = wrap(type(g), replaced)
             g = replaced if replaced.dtype == node.dtype else replaced.astype(node.dtype)
     return g
-
-
-# ---------------------------------------------------------------------------------------------- anomaly
-
-
-def _not_finite(out: Any) -> str:
-    if type(out) is not ndarray and not isinstance(out, np.floating):
-        return ""
-    bad = out.size - int(np.isfinite(out).sum())
-    return f"{bad} value{' that is' if bad == 1 else 's that are'} not finite (of {out.size})" if bad else ""
-
-
-def _check_forward(op: Primitive, values: Sequence[Any], out: Any) -> None:
-    if bad := _not_finite(out):
-        raise FloatingPointError(
-            f"{op.name} made {bad}\n  operands: {errors.operands(op, values)}\n  at {errors.user_line()}"
-        )
-
-
-def _check_backward(node: Node, name: str, c: Any) -> None:
-    if bad := _not_finite(c):
-        where = node.extras.where if node.extras else None
-        raise FloatingPointError(
-            f"in backward, the derivative of {node.label} for its argument {name!r} made {bad}\n"
-            f"  forward: {errors.describe_node(node)}\n"
-            f"  at {where or 'an unknown line: run the forward pass inside detect_anomaly() as well'}"
-        )

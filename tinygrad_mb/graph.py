@@ -7,6 +7,7 @@ from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from .modes import Mode, current
 from .primitives import Plan
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ class Node:
     plan       the derivative rules to run; None for a constant, which needs no gradient
     saved      the arrays that those rules ask for; None once backward has freed them
     guards     (array, its fingerprint when it was saved, its position) for arrays that others could write to
+    mode       what held when the value was made: the scope, and the level of the hidden axis of examples
     order      the place in the order of creation: inputs always come before results
     grad       the accumulated gradient of a leaf, or of a tensor that keeps its gradient
     """
 
     __slots__ = (
-        "dtype", "extras", "grad", "guards", "inputs", "name", "op", "order", "params", "plan", "saved", "scope",
+        "dtype", "extras", "grad", "guards", "inputs", "mode", "name", "op", "order", "params", "plan", "saved",
         "shape",
     )  # fmt: skip
 
@@ -60,7 +62,7 @@ class Node:
         guards: list[tuple[Any, Any, int]] | None,
         shape: tuple[int, ...],
         dtype: Any,
-        scope: str,
+        mode: Mode,
     ) -> None:
         self.op = op
         self.inputs = inputs
@@ -70,7 +72,7 @@ class Node:
         self.guards = guards
         self.shape = shape
         self.dtype = dtype
-        self.scope = scope
+        self.mode = mode
         self.order: int = _next_order()
         self.name: str | None = None
         self.grad: Any = None
@@ -83,6 +85,16 @@ class Node:
         return self.extras
 
     @property
+    def scope(self) -> str:
+        """The scope in which the value was made."""
+        return self.mode.scope
+
+    @property
+    def level(self) -> int:
+        """The innermost hidden axis of examples inside of which the value was made; 0 if there was none."""
+        return self.mode.level
+
+    @property
     def label(self) -> str:
         """The user's name for the value, else what made it."""
         return self.name or (self.op.name if self.op else "leaf")
@@ -91,12 +103,21 @@ class Node:
         return f"<Node {self.label} {self.shape} {self.dtype}>"
 
 
+_OUTSIDE = Mode()
+
+
+def leaf_mode() -> Mode:
+    """The mode of a value that no operation makes: it is in no scope."""
+    level = current().level
+    return Mode(level=level) if level else _OUTSIDE
+
+
 NO_RULES = Plan((), (), lambda values, out: (), ())
 
 
 def leaf(shape: tuple[int, ...], dtype: Any, needs_grad: bool) -> Node:
     """A node for a value that no recorded operation made."""
-    return Node(None, (), (), NO_RULES if needs_grad else None, (), None, shape, dtype, "")
+    return Node(None, (), (), NO_RULES if needs_grad else None, (), None, shape, dtype, leaf_mode())
 
 
 _order = attrgetter("order")

@@ -9,9 +9,15 @@ passes at the speed of memory, and does not depend on the number of threads.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from . import errors
+
+if TYPE_CHECKING:
+    from .graph import Node
 
 _EXACT_BYTES = 1 << 18
 _ROW = 1021  # prime, so that patterns in the data, such as one-hot rows, do not fall into step with it
@@ -28,3 +34,22 @@ def fingerprint(array: np.ndarray[Any, Any]) -> Any:
     table = octets[:whole].view(np.int64).reshape(-1, _ROW)
     rows, columns = np.add.reduce(table, 1), np.add.reduce(table, 0)
     return rows.tobytes(), columns.tobytes(), octets[whole:].tobytes()
+
+
+def verify(nodes: Iterable[Node]) -> None:
+    """Raise ``ChangedArrayError`` if an array that one of the nodes saved is not what it was.
+
+    Raises ``GraphFreedError`` where an earlier backward has freed what the rules need.
+    """
+    known: dict[int, Any] = {}
+    for node in nodes:
+        if node.saved is None:
+            raise errors.graph_freed(node)
+        if node.guards is not None:
+            for array, before, position in node.guards:
+                if type(before) is bytes:
+                    now = array.tobytes()
+                elif (now := known.get(id(array))) is None:  # large, and perhaps saved by many nodes
+                    now = known[id(array)] = fingerprint(array)
+                if now != before:
+                    raise errors.array_changed(node, position, array)

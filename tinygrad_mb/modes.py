@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -17,6 +18,10 @@ class Mode(NamedTuple):
     grad: bool = True
     anomaly: bool = False
     scope: str = ""
+    level: int = 0  # of the hidden axes of examples that one is inside of, the innermost; 0 for none
+
+
+new_level = count(1).__next__  # a hidden axis that is opened later lies further inside, and its number is higher
 
 
 class _Entered(Mode):
@@ -33,7 +38,7 @@ current = mode_variable.get
 @functools.lru_cache(maxsize=1024)
 def inside(mode: Mode, name: str) -> Mode:
     """``mode`` in a scope called ``name``."""
-    return Mode(mode.grad, mode.anomaly, f"{mode.scope}/{name}" if mode.scope else name)
+    return Mode(mode.grad, mode.anomaly, f"{mode.scope}/{name}" if mode.scope else name, mode.level)
 
 
 class _ModeSwitch:
@@ -134,6 +139,13 @@ class detect_anomaly(_ModeSwitch):
 
     def __init__(self) -> None:
         super().__init__(anomaly=True)
+
+
+class hiding(_ModeSwitch):
+    """Work inside of the hidden axis of examples with this level: tensors made here keep it in their gradients."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level=level)
 
 
 class scope(_ModeSwitch):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .autodiff import Recorded, as_array, record, wrap
+from .autodiff import Hidden, Recorded, as_array, record, wrap
 from .composites import COMPOSITES, numpy_functions, reductions
 from .errors import NotDifferentiableError
 from .primitives import PRIMITIVES, refuse_argument
@@ -199,6 +199,6 @@ def unwrap(value: Any) -> Any:
 
 def constant(value: Any, cls: type[Recorded]) -> Any:
     """A result without derivative: floating-point arrays as Tensors, so that calculations go on; the rest as it is."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f":
+    if isinstance(value, (np.ndarray, np.generic, Hidden)) and value.dtype.kind == "f":
         return wrap(cls, value)
     return value

@@ -125,7 +125,7 @@ class Tensor(ArrayLike):
                 self._node.grad = None
             return
         node = self._require_node("a gradient")
-        array = np.asarray(value, dtype=node.dtype)
+        array = value if isinstance(value, autodiff.Hidden) else np.asarray(value, dtype=node.dtype)
         if array.shape != node.shape:
             raise errors.ShapeError(f"{errors.describe_node(node)} cannot have a gradient of shape {array.shape}")
         node.grad = array
@@ -182,7 +182,8 @@ class Tensor(ArrayLike):
         return self._node is None or self._node.op is None
 
     def __repr__(self) -> str:
-        text = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        hidden = isinstance(self._data, autodiff.Hidden)
+        text = repr(self._data) if hidden else np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
         facts = [text]
         if self.dtype not in (np.float64, np.int64, np.bool_):
             facts.append(f"dtype={self.dtype}")
@@ -294,7 +295,8 @@ class Tensor(ArrayLike):
         if isinstance(gradient, Tensor):
             gradient = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
         else:
-            gradient = np.asarray(autodiff.coerce(gradient))
+            gradient = autodiff.coerce(gradient)
+            gradient = gradient if isinstance(gradient, autodiff.Hidden) else np.asarray(gradient)
             if gradient.dtype.kind == "c":
                 raise errors.NotDifferentiableError(f"{method}(gradient=...) is complex: cotangents are real numbers")
             gradient = gradient.astype(self.dtype, copy=False)

@@ -8,6 +8,7 @@ such a tensor that it has from elsewhere, so that transforms nest in both ways, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,11 +16,15 @@ import numpy as np
 
 from . import autodiff, errors
 from .autodiff import data_of
-from .graph import Node, differentiable_ancestors
-from .modes import current, enable_grad
+from .carriers.hidden import Carrier
+from .carriers.hiding import hide, reveal
+from .graph import Node, differentiable_ancestors, leaf_mode
+from .modes import current, enable_grad, new_level
 from .primitives import declare, defvjp
 from .pytrees import Nest
 from .tensor import Tensor
+
+_ROWS = 512  # of a Jacobian, that are computed in one walk
 
 
 def _view(x: Any) -> Any:
@@ -80,6 +85,15 @@ class _Call:
         """The cotangents of all inputs for cotangents of all leaves of the output."""
         return _gradient(self.out.leaves, cotangents, self.nodes, create_graph)
 
+    def pull_each(self, out: Any, cotangents: Any) -> list[Any]:
+        """The cotangents of all inputs for each of several cotangents (n, *shape) of one leaf of the output: (n, ...).
+
+        It is one walk, in which the axis of length n is hidden.
+        """
+        level, n = new_level(), len(cotangents)
+        found = _gradient([out], [hide(cotangents, level)], self.nodes, self.open, keep=level)
+        return [reveal(c, level, n) for c in found]
+
     def split(self, leaves: Sequence[Any]) -> list[Any]:
         """Values for all inputs as nests, one for each argument."""
         nests, start = [], 0
@@ -93,7 +107,7 @@ def _fresh(x: Any, name: str) -> Tensor:
     if _is_tracked(x):
         return autodiff.record_unary(ARGUMENT, x, Tensor).named(x.name or name)
     tensor = Tensor(x)
-    tensor._node = _Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, "")
+    tensor._node = _Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
     tensor.named(name).requires_grad = True
     return tensor
 
@@ -102,7 +116,9 @@ def _is_tracked(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad
 
 
-def _gradient(outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node], create_graph: bool) -> list[Any]:
+def _gradient(
+    outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node], create_graph: bool, keep: int = 0
+) -> list[Any]:
     """The cotangents of ``nodes`` for cotangents of ``outs``; zeros for nodes that no output depends on."""
     seeds: dict[Node, Any] = {}
     with enable_grad():
@@ -110,7 +126,7 @@ def _gradient(outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node],
             if _is_tracked(out):
                 ct = Tensor(ct) if create_graph and not isinstance(ct, Tensor) else ct
                 seeds[out.node] = seeds[out.node] + ct if out.node in seeds else ct
-        found = autodiff.gradient(seeds, nodes, Tensor if create_graph else None) if seeds and nodes else {}
+        found = autodiff.gradient(seeds, nodes, Tensor if create_graph else None, keep) if seeds and nodes else {}
     return [found[n] if n in found else np.zeros(n.shape, n.dtype) for n in nodes]
 
 
@@ -231,22 +247,16 @@ def jacobian(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Call
 
     def run(*args: Any, **kwargs: Any) -> Any:
         call = _Call(fn, args, numbers, kwargs)
-        outs = [data_of(out) for out in call.out.leaves]
         blocks = []
-        for k, out in enumerate(outs):
-            shape = np.shape(out)
-            cotangents = [np.zeros(np.shape(o), np.result_type(o)) for o in outs]
-            rows = []
-            for element in np.ndindex(shape):
-                cotangents[k] = np.zeros_like(cotangents[k])
-                cotangents[k][element] = 1
-                rows.append(call.pull(cotangents, call.open))
-            columns = zip(*rows, strict=True) if rows else [[] for _ in call.inputs]
-            block = [
-                np.stack(column).reshape(shape + x.shape) if column else np.zeros(shape + x.shape, x.dtype)
-                for column, x in zip(columns, call.inputs, strict=True)
+        for out in call.out.leaves:
+            shape = np.shape(data_of(out))
+            n, dtype = math.prod(shape), np.result_type(data_of(out))
+            parts = [
+                call.pull_each(out, np.eye(min(_ROWS, n - k), n, k, dtype).reshape(-1, *shape))
+                for k in range(0, max(n, 1), _ROWS)
             ]
-            nests = call.split(block)
+            columns = parts[0] if len(parts) == 1 else [np.concatenate(c) for c in zip(*parts, strict=True)]
+            nests = call.split([c.reshape(shape + x.shape) for c, x in zip(columns, call.inputs, strict=True)])
             blocks.append(tuple(nests) if isinstance(argnums, tuple) else nests[0])
         return call.out.fill(blocks)
 
@@ -293,7 +303,9 @@ def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
 def _fit(value: Any, like: Any, what: str) -> Any:
     """A cotangent or tangent as an array of the dtype of ``like``; raises ``ShapeError`` unless the shapes agree."""
     like = data_of(like)
-    if not isinstance(value, Tensor):
+    if isinstance(value, Carrier):
+        value = value.astype(np.result_type(like))
+    elif not isinstance(value, Tensor):
         value = np.asarray(value, dtype=np.result_type(like))
     if value.shape != np.shape(like):
         raise errors.ShapeError(

@@ -1,5 +1,5 @@
 """Arrays that hide an axis of examples."""
 
-from . import batched, batching_elementwise, batching_indexing, batching_shapes
+from . import batched, batching_elementwise, batching_indexing, batching_shapes, hiding, randomness
 
-__all__ = ["batched", "batching_elementwise", "batching_indexing", "batching_shapes"]
+__all__ = ["batched", "batching_elementwise", "batching_indexing", "batching_shapes", "hiding", "randomness"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import unbroadcast
 from ..composites import COMPOSITES
 from ..errors import NotDifferentiableError, ShapeError
 from ..numpy_api import full_name
@@ -57,6 +58,14 @@ class Batched(Carrier):
     def dense(self) -> Batched:
         """The array itself."""
         return self
+
+    def summed(self, level: int) -> Any:
+        """The sum over the hidden axis of that level."""
+        if level != self._level:
+            return Batched(self._data.summed(level), self._level)
+        if type(self._data) is np.ndarray:
+            return unbroadcast(self._data.reshape(self.examples, self.size), (self.size,)).reshape(self.shape)
+        return self._data.sum(axis=0)
 
     def call_dense(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """What ``function`` does on arrays of this level: by its rule, as a composite, or example by example.

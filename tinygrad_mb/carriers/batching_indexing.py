@@ -75,7 +75,7 @@ def _integers(part):
         return (part,)
     if isinstance(part, Batched):
         raise IndexError(
-            f"{part!r} as an index: how many elements a mask chooses is different for each example. Use "
+            f"an index that is {part.described()}: how many elements a mask chooses is different for each example. Use "
             "np.where(mask, x, 0) inside vmap, or a mask that all examples share."
         )
     return np.atleast_1d(part).nonzero()

@@ -135,6 +135,10 @@ class Carrier(Methods, Hidden):
         """The same as a ``Batched``."""
         raise NotImplementedError
 
+    def summed(self, level: int) -> Any:
+        """The sum over the hidden axis of that level."""
+        return self.dense().summed(level)
+
     def call_dense(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """What ``function`` does where all carriers of this level are dense."""
         raise NotImplementedError
@@ -259,7 +263,7 @@ class Carrier(Methods, Hidden):
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
         return call(np.transpose, (self, order), {})
 
-    def astype(self, dtype, copy=True):
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
         """The array in another dtype."""
         return call(shapes.astype, (self, dtype), {})
 

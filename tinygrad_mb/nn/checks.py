@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import as_array, data_of
+from ..autodiff import as_array, bare, data_of
 from ..errors import ShapeError, describe
 from ..tensor import Tensor
 
@@ -52,9 +52,10 @@ def within(numbers: Any, least: float, most: float) -> bool:
 
 def integers_below(operation: str, role: str, values: Any, size: int) -> Any:
     """The values as integers, a Tensor with its name; raises unless they are integers from 0 to ``size`` - 1."""
-    numbers = as_array(data_of(values))
-    if numbers.size == 0 and numbers.dtype.kind == "f":
-        numbers = numbers.astype(np.intp)
+    checked = as_array(data_of(values))
+    if checked.size == 0 and checked.dtype.kind == "f":
+        checked = checked.astype(np.intp)
+    numbers = bare(checked)
     wanted = f"{operation}: {role} must be integers from 0 to {size - 1}"
     if numbers.dtype.kind not in "iu":
         message = f"{wanted}, and {describe(values, role)} is not of an integer dtype"
@@ -65,4 +66,4 @@ def integers_below(operation: str, role: str, values: Any, size: int) -> Any:
     if not within(numbers, 0, size - 1):
         bad = (numbers < 0) | (numbers >= size)
         raise ValueError(f"{wanted}, and in {describe(values, role)} {first_where(bad, numbers, role)}")
-    return values if isinstance(values, Tensor) and values.dtype == numbers.dtype else numbers
+    return values if isinstance(values, Tensor) and values.dtype == numbers.dtype else checked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autodiff import as_array, data_of
+from ..autodiff import as_array, bare, data_of
 from ..errors import ShapeError, describe
 from ..vjps import special
 from . import checks
@@ -81,14 +81,15 @@ def binary_cross_entropy(logits: Any, targets: Any) -> Any:
     """
     logits, targets = as_array(logits), as_array(targets)
     checks.same_shape("binary_cross_entropy", logits, targets, ("logits", "targets"))
-    numbers = as_array(data_of(targets))
+    checked = as_array(data_of(targets))
+    numbers = bare(checked)
     if not checks.within(numbers, 0, 1):
         bad = checks.first_where(~((numbers >= 0) & (numbers <= 1)), numbers, "targets")
         raise ValueError(
             f"binary_cross_entropy: targets must be from 0 to 1, and in {describe(targets, 'targets')} {bad}"
         )
     if numbers.dtype.kind in "biu":
-        targets = numbers.astype(logits.dtype)
+        targets = checked.astype(logits.dtype)
     return _over_example(special.binary_cross_entropy(logits, targets))
 
 

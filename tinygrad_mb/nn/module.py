@@ -11,7 +11,9 @@ import numpy as np
 
 from .. import pytrees
 from ..arraylike import Array
+from ..carriers.hiding import hide
 from ..modes import current, inside, mode_variable
+from ..primitives import PRIMITIVES
 from ..tensor import Tensor
 from ..transforms import ARGUMENT
 
@@ -133,7 +135,11 @@ class Module:
             if isinstance(member, Module):
                 member._label = path
                 yield from member._walk(f"{prefix}{path}.", seen)
-            elif member.node.op in (None, ARGUMENT):  # a leaf, or what stands for one inside a transform
+            elif member.node.op in (
+                None,
+                ARGUMENT,
+                PRIMITIVES[hide],
+            ):  # a leaf, or what stands for one inside a transform
                 yield prefix + path, member
 
     def _modules(self, seen: dict[int, Module]) -> list[Module]:
