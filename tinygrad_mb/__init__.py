@@ -4,6 +4,7 @@ from . import errors, minibatch, nn, optim, special
 from .custom import primitive
 from .drawing import draw
 from .mapping import vmap
+from .minibatch.per_example import per_example_grads
 from .modes import detect_anomaly, enable_grad, no_grad, scope
 from .primitives import defvjp
 from .tensor import Tensor, stop_gradient
@@ -25,6 +26,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "per_example_grads",
     "primitive",
     "scope",
     "special",

@@ -36,6 +36,18 @@ class ChangedArrayError(RuntimeError):
     """An array that backward needs is no longer what it was when the operation was recorded."""
 
 
+class CoupledExamplesError(ValueError):
+    """Examples of a batch influence each other's losses, so that none has a gradient of its own; ``how`` says where."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        super().__init__(
+            f"the examples influence each other, so that the gradient of a single one does not exist: {how}. Keep the "
+            "examples apart (statistics of a batch as constants, as when a model is used), or compute the losses "
+            "first: per_example_grads(losses, tensors) gives the gradients of these losses of this very batch."
+        )
+
+
 class BroadcastWarning(UserWarning):
     """A column of predictions (m, 1) and a vector of targets (m,) make an (m, m) array."""
 
@@ -74,6 +86,25 @@ def operands(op: Primitive, arrays: Sequence[Any], params: Sequence[Any] = ()) -
 
 def _argument_names(op: Primitive, n: int) -> list[str]:
     return [f"{op.names[0]}[{i}]" for i in range(n)] if op.variadic else list(op.names[:n])
+
+
+def coupled_examples(joined: Node, user: Node, examples: int) -> CoupledExamplesError:
+    """Where a value made of the data is used by several examples' losses."""
+    assert user.op is not None
+    if joined.op is None:
+        how = f"{user.op.name} uses {describe_node(joined)} for all examples together"
+    else:
+        options = zip(joined.op.names[joined.op.arrays :], joined.params, strict=False)
+        call = ", ".join(f"{name}={value!r}" for name, value in options if value is not None and value is not False)
+        shapes = [n.shape for n in joined.inputs if not isinstance(n, (int, float))]
+        of = " and ".join(map(str, shapes))
+        axes = [k for k, n in enumerate(shapes[0]) if n == examples] if len(shapes) == 1 else []
+        along = f" along axis {axes[0]}, that of the examples," if len(axes) == 1 and not call else ""
+        how = (
+            f"{joined.op.name}{f'({call})' if call else ''} of {of}{along} makes {describe_node(joined)} from all "
+            f"examples, and {user.op.name} gives it to each"
+        )
+    return CoupledExamplesError(how)
 
 
 def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], error: Exception) -> Exception:

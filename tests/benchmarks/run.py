@@ -15,15 +15,20 @@ import sys
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 VARIABLES = dict.fromkeys(THREADS, "1")
-STEPS = {"small_net": 100, "digits_net": 20, "scalars": 1, "chain": 1}
-PEERS = {"torch": "torch", "torch_nn": "torch", "autograd": "autograd", "mygrad": "mygrad"}
+STEPS = {
+    "small_net": 100, "digits_net": 20, "scalars": 1, "chain": 1, "per_example_net": 3, "per_example_lenet": 2
+}  # fmt: skip
+PEERS = {"torch": "torch", "torch_nn": "torch", "torch_func": "torch", "autograd": "autograd", "mygrad": "mygrad"}
 NAMES = {
     "tinygrad_mb": "tinygrad_mb, operators",
     "tinygrad_mb_nn": "tinygrad_mb, nn layers",
+    "norms": "tinygrad_mb, only the gradients' norms",
+    "batch_gradient": "tinygrad_mb, the gradient of the mean loss",
     "numpy_readable": "NumPy by hand, readable",
     "numpy_buffers": "NumPy by hand, no allocation",
     "torch": "PyTorch, operators",
     "torch_nn": "PyTorch, nn layers",
+    "torch_func": "PyTorch, torch.func.vmap(grad)",
     "autograd": "HIPS autograd",
     "mygrad": "MyGrad",
     "floats": "Python floats, forward only",
@@ -48,7 +53,7 @@ def main() -> None:
                 sides[NAMES[side]] = make()
         if installed("torch"):
             importlib.import_module("torch").set_num_threads(1)
-        reference = NAMES["torch"] if NAMES["torch"] in sides else NAMES["tinygrad_mb"]
+        reference = next(NAMES[side] for side in ("torch", "torch_func", "tinygrad_mb") if NAMES[side] in sides)
         rows = compare(sides, reference, inner=STEPS[name], seconds=float(os.environ.get("SECONDS_EACH", 6)))
         print(table(module.__doc__.strip(), rows, reference))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..custom import plain_arrays, primitive
 from ..primitives import defvjp
-from .helpers import total
+from .helpers import summed_products, total
 from .shapes import pad
 
 Pair = tuple[int, int]
@@ -84,9 +84,7 @@ def _conv2d_vjp_W(g, x, W_shape, stride, padding):
     (n, o, oh, ow), (_, c, kh, kw) = g.shape, W_shape
     g = g.reshape(n, o, oh * ow)
     columns = patches(x, (kh, kw), stride, padding).reshape(n, c * kh * kw, oh * ow)
-    if o > oh * ow:  # one product over all images, which moves the patches, where n products would take more room
-        return np.tensordot(g, columns, ((0, 2), (0, 2))).reshape(W_shape)
-    return total(g @ columns.swapaxes(-1, -2), 0, False).reshape(W_shape)
+    return summed_products(g, columns).reshape(W_shape)
 
 
 @primitive

@@ -1,0 +1,134 @@
+"""Examples that influence each other: found, named, and refused where a gradient of one example was asked for."""
+
+import numpy as np
+import pytest
+from batch_models import MODELS
+
+import tinygrad_mb as tg
+from tinygrad_mb import nn
+from tinygrad_mb.errors import CoupledExamplesError
+from tinygrad_mb.minibatch import couples_examples
+
+RNG = np.random.default_rng(0)
+X, Y, LABELS = RNG.normal(size=(5, 3)), RNG.normal(size=5), np.array([0, 1, 1, 0, 1])
+W = RNG.normal(size=(3, 4))
+
+
+def squares(z):
+    return np.square(z).sum(axis=-1)
+
+
+def batch_norm(w, x):
+    z = x @ w
+    return squares(1 + (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5))
+
+
+def contrast(w, x):
+    z = np.tanh(x @ w)
+    return nn.cross_entropy(z @ z.T, np.arange(len(x)))
+
+
+# What is written, and what the message must name.
+COUPLED = {
+    "centred data": (lambda w, x: squares((x - x.mean(axis=0)) @ w), r"mean\(axis=0\) of \(5, 3\).*subtract"),
+    "centred and kept": (lambda w, x: squares((x - x.mean(0, keepdims=True)) @ w), r"mean\(axis=0, keepdims=True\)"),
+    "batch norm": (batch_norm, r"(mean|var|sum).*axis=0"),
+    "contrast": (contrast, r"transpose of \(5, 4\) along axis 0, that of the examples.*matmul"),
+    "softmax over examples": (lambda w, x: squares(nn.softmax(x @ w, axis=0)), "softmax"),
+    "running sum": (lambda w, x: squares(np.cumsum(x, axis=0) @ w), r"cumsum.*axis=0|'x'"),
+    "the one before": (lambda w, x: squares((x + np.roll(x, 1, axis=0)) @ w), "roll|'x'"),
+    "the largest": (lambda w, x: squares((x / x.max(axis=0)) @ w), r"max\(axis=0\)"),
+    "sorted": (lambda w, x: squares(np.sort(x, axis=0) * x @ w), "index|'x'"),
+    "einsum": (lambda w, x: squares(np.einsum("id,jd->ij", x @ w, x @ w)), "einsum|matmul"),
+    "reversed": (lambda w, x: squares((x * x[::-1]) @ w), "index|'x'"),
+    "whole batch": (lambda w, x: squares(x @ w) * squares(x @ w).sum(), r"sum of \(5,\)"),
+}
+
+every_coupling = pytest.mark.parametrize("name", COUPLED)
+
+
+@every_coupling
+def test_refused_with_the_operation_and_the_axis(name):
+    losses, names = COUPLED[name]
+    with pytest.raises(CoupledExamplesError, match=names) as caught:
+        tg.per_example_grads(losses, W, X)
+    assert "examples influence each other" in str(caught.value)
+    assert "per_example_grads(losses, tensors)" in str(caught.value)
+
+
+@every_coupling
+def test_answered(name):
+    losses, _ = COUPLED[name]
+    answer = couples_examples(losses, W, X)
+    assert answer
+    assert answer.coupled
+
+
+@every_coupling
+def test_losses_that_are_computed_already_have_gradients(name):
+    w = tg.Tensor(W, requires_grad=True)
+    losses = COUPLED[name][0](w, tg.Tensor(X))
+    found = tg.per_example_grads(losses, w)
+    for i, loss in enumerate(losses):
+        np.testing.assert_allclose(found[i], loss.gradient(w), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_models_whose_examples_are_apart(model):
+    if model.name in ("dropout_drawn_inside", "a_row_of_its_own"):
+        return  # what they do depends on an example's place in the batch
+    answer = couples_examples(model.losses, model.params, *model.batch)
+    assert not answer, answer.reason
+    assert "parts of the batch are those of the whole" in answer.reason
+
+
+def test_what_has_no_derivative_is_seen_in_the_losses():
+    def weighted_by_class(w, x, labels):
+        return squares(x @ w) / np.bincount(labels)[labels]
+
+    answer = couples_examples(weighted_by_class, W, X, LABELS)
+    assert answer
+    assert "change when they are alone" in answer.reason
+    ranks = couples_examples(lambda w, x: squares(x @ w) * np.argsort(np.argsort(x[:, 0])), W, X)
+    assert ranks
+
+
+def test_where_losses_cannot_be_compared_it_is_said():
+    rng = np.random.default_rng(0)
+    random = couples_examples(lambda w, x: squares(x @ w) * rng.random(), W, X)
+    assert not random
+    assert "the losses are random" in random.reason
+    number = couples_examples(lambda w, x: squares(x @ w).mean(), W, X)
+    assert not number
+    assert "return one for each example" in number.reason
+
+
+def test_arrays_that_all_examples_share_are_no_examples():
+    weights = np.array([0.5, 2.0])
+    losses = lambda w, x, y, c: squares(x @ w) * c[y]  # noqa: E731
+    grads = tg.per_example_grads(losses, W, X, LABELS, weights)
+    assert grads.shape == (5, 3, 4)
+    assert not couples_examples(losses, W, X, LABELS, weights)
+
+
+def test_what_is_not_one_loss_per_example():
+    with pytest.raises(tg.errors.ShapeError, match="not simply their mean or sum: return the losses themselves"):
+        tg.per_example_grads(lambda w, x: squares(x @ w).mean() + 0.1 * np.square(w).sum(), W, X)
+    with pytest.raises(TypeError, match="array of losses that depend on params"):
+        tg.per_example_grads(lambda w, x: np.ones(5), W, X)
+    with pytest.raises(TypeError, match="take no batch"):
+        tg.per_example_grads(tg.Tensor(np.ones(3), requires_grad=True) * 2, W, X)
+    with pytest.raises(TypeError, match="tensors that require gradients"):
+        tg.per_example_grads(tg.Tensor(np.ones(3), requires_grad=True) * 2, W)
+
+
+def test_a_module_gives_gradients_by_path():
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), np.tanh, nn.Linear(4, 2, rng=1))
+    grads = tg.per_example_grads(lambda model, x, y: nn.cross_entropy(model(x), y), model, X, LABELS)
+    assert {path: g.shape for path, g in grads.items()} == {
+        "layers.0.W": (5, 3, 4), "layers.0.b": (5, 4), "layers.2.W": (5, 4, 2), "layers.2.b": (5, 2),
+    }  # fmt: skip
+    recorded = tg.per_example_grads(nn.cross_entropy(model(X), LABELS), model)
+    for path, g in grads.items():
+        np.testing.assert_allclose(g, recorded[path], rtol=1e-13)
+    assert all(p.grad is None for p in model.parameters())
