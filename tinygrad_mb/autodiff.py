@@ -356,7 +356,7 @@ def walk(
             c = pull(g, node, saved)
             if cls is not None and not isinstance(c, Recorded):
                 raise errors.plain_cotangent(node, name, c)
-            if type(c) not in _PLAIN:
+            if type(c) is not ndarray and type(c) not in _PLAIN:
                 c = _known_to(parent, c, keep, cls)
             try:
                 if c.shape != parent.shape:

@@ -113,8 +113,8 @@ def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict
         own = replace((args, kwargs), lambda x: pick(x._data) if x._level == level else x)
         return function(*own[0], **own[1])
 
-    if m == 0:  # the shapes are those of any example
-        one = run(lambda data: np.ones(data.shape[1:], data.dtype))
+    if m == 0:  # the shapes are those of any example, such as one of unit matrices
+        one = run(_unit)
         return _together(function, [one], level, lambda leaves: np.broadcast_to(leaves[0], (1, *leaves[0].shape))[:0])
     results = []
     for k in range(m):
@@ -124,6 +124,11 @@ def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict
             error.add_note(f"(for example {k} of the {m} that are hidden inside vmap)")
             raise
     return _together(function, results, level, np.stack)
+
+
+def _unit(data):
+    """An example for examples that there are none of."""
+    return np.broadcast_to(np.eye(*data.shape[-2:]) if data.ndim > 2 else 1, data.shape[1:]).astype(data.dtype)
 
 
 def _together(function, results, level, join):

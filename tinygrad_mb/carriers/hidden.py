@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,8 +58,8 @@ def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any
     """
     found = inside(args)
     if kwargs:
-        if (out := kwargs.pop("out", None)) is not None and out != (None,):
-            _refuse_out(function, args, out)
+        if "out" in kwargs:
+            _refuse_out(function, args, kwargs.pop("out"))
         inside(kwargs, found)
     level = max([x._level for x in found])
     structured = False
@@ -76,8 +76,11 @@ def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any
     return next(x for x in found if x._level == level).call_dense(function, args, kwargs)
 
 
-def _refuse_out(function: Any, args: Any, out: Any) -> NoReturn:
-    if isinstance(out, tuple) and args and any(array is args[0] for array in out):
+def _refuse_out(function: Any, args: Any, out: Any) -> None:
+    outs = out if isinstance(out, tuple) else (out,)
+    if all(array is None for array in outs):
+        return
+    if args and any(array is args[0] for array in outs):
         raise NotDifferentiableError(
             f"{full_name(function)}: an array that is the same for all examples cannot take {describe(inside(args)[0])}"
             " in place, which is another one for each. Write `a = a + x` for `a += x`."
@@ -103,8 +106,8 @@ def _no_number(what):
     def refuse(self, *args):
         raise TypeError(
             f"{what} of {self.described()}: inside vmap a line runs once for all examples, so there is no one value. "
-            "Choose for each example with np.where(condition, x, y), index with x[i] or np.take, and do what needs "
-            "plain numbers before or after vmap."
+            "Choose for each example with np.where(condition, x, y), or x[i] with an integer of its own, and do what "
+            "needs plain numbers before or after vmap."
         )
 
     return refuse
@@ -197,8 +200,8 @@ class Carrier(Methods, Hidden):
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
             f"{self.described()} cannot become a plain array: inside vmap use NumPy's functions on it as it is "
-            "(np.stack for np.array of several, np.take(a, index, axis=0) for a[index] on a plain array a), and do "
-            "what needs plain arrays before or after vmap"
+            "(np.stack for np.array of several; where a is a plain array and i hides an axis, tg.nn.embedding(a, i) or "
+            "tg.Tensor(a)[i] for a[i]), and do what needs plain arrays before or after vmap"
         )
 
     __bool__ = _no_number("the truth value")

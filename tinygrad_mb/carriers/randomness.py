@@ -102,7 +102,10 @@ def draws(rng: Any) -> Any:
 
 @contextmanager
 def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
-    """Run a vmap's call, of which the function and the arguments are given; raise ``RuntimeError`` if it draws numbers behind its back, the same for all examples."""
+    """Around a vmap's call, of the function and the arguments given.
+
+    Raises ``RuntimeError`` if it has drawn numbers behind vmap's back, the same for all examples.
+    """
     generators = {} if randomness == "same" else {id(g): g for g in [*_generators(call, 6, set()), np.random]}
     before = {key: _state(g) for key, g in generators.items()}
     known: set[int] = set()
@@ -118,11 +121,9 @@ def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
 
 
 def _state(generator: Any) -> bytes:
-    if generator is np.random:
-        bits = np.random.get_bit_generator()
-    else:
-        bits = generator.bit_generator if isinstance(generator, np.random.Generator) else generator._bit_generator
-    return pickle.dumps(bits.state)
+    if isinstance(generator, np.random.Generator):
+        return pickle.dumps(generator.bit_generator.state)
+    return pickle.dumps(generator.get_state(legacy=False))
 
 
 def _generators(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:

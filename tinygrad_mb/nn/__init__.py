@@ -2,7 +2,7 @@
 
 from ..vjps.special import linear, log_softmax, relu, sigmoid, softmax, softplus
 from .convolution import conv2d, max_pool2d
-from .functional import embedding, gelu
+from .functional import dropout, embedding, gelu
 from .layers import Linear, Sequential
 from .losses import binary_cross_entropy, cross_entropy, squared_error
 from .module import Module
@@ -14,6 +14,7 @@ __all__ = [
     "binary_cross_entropy",
     "conv2d",
     "cross_entropy",
+    "dropout",
     "embedding",
     "gelu",
     "linear",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..autodiff import as_array
+from ..carriers.randomness import draws, is_generator
+from ..vjps.indexing import item
 from ..vjps.special import normal_cdf
 from . import checks
 
@@ -38,4 +40,28 @@ def embedding(W: Any, indices: Any) -> Any:
            [2., 2.]])
     """
     W = as_array(W)
-    return W[checks.integers_below("embedding", "indices", indices, W.shape[0])]
+    return item(W, checks.integers_below("embedding", "indices", indices, W.shape[0]))
+
+
+def dropout(x: Any, rate: float, rng: Any) -> Any:
+    """``x`` with each element set to zero with probability ``rate``, and the others divided by 1 - ``rate``.
+
+    Its expectation is ``x``, so that a trained model uses all elements as they are.  ``rng`` is a
+    ``np.random.Generator``; inside ``vmap`` the examples' masks are as its ``randomness`` says.  N. Srivastava et al.,
+    "Dropout: a simple way to prevent neural networks from overfitting" (2014), in the form with the division.
+
+    Raises ``ValueError`` for a rate outside of 0 <= rate < 1, ``TypeError`` for another kind of ``rng``.
+
+    >>> import numpy as np, tinygrad_mb as tg
+    >>> tg.nn.dropout(np.ones(6), 0.5, np.random.default_rng(0))
+    array([2., 0., 0., 0., 2., 2.])
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate is the probability of zero, 0 <= rate < 1, and not {rate!r}")
+    if not is_generator(rng):
+        raise TypeError(f"dropout: rng must be a generator such as np.random.default_rng(seed), not {rng!r}")
+    x = as_array(x)
+    if rate == 0:
+        return x
+    kept = draws(rng).random(x.shape) >= rate
+    return x * (kept.astype(x.dtype if x.dtype.kind == "f" else float) * (1 / (1 - rate)))

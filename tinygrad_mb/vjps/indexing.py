@@ -103,7 +103,7 @@ def put(x, v, index=()):
     return out
 
 
-def item(x, index):
+def item(x: Any, index: Any) -> Any:
     """``x[index]``, also where ``x`` is a plain array and the index hides an axis of examples."""
     try:
         return x[index]

@@ -224,7 +224,7 @@ def linear(x: Any, W: Any, b: Any) -> Any:
     if W.ndim != 2 or b.shape != W.shape[1:]:
         raise ValueError("expected x (..., d), W (d, h) and b (h,)")
     out = product(x, W)
-    return np.add(out, b, out) if type(out) is np.ndarray and out.dtype is b.dtype else out + b
+    return np.add(out, b, out) if type(out) is np.ndarray is type(b) and out.dtype is b.dtype else out + b
 
 
 @primitive
