@@ -1,6 +1,16 @@
 """How Sphinx builds the site: ``python -m sphinx -W docs docs/_build/html``."""
 
+import sys
+from pathlib import Path
+
 import tinygrad_mb
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import pictures  # noqa: E402
+
+pictures.make(HERE / "_pictures")
 
 project = "tinygrad_mb"
 author = copyright = "The tinygrad_mb developers"

@@ -132,3 +132,74 @@ def test_the_page_about_xor_shows_the_program_s_own_output(output):
         return [re.sub(r"(\.\d{12})\d\d\b", r"\1", line) for line in text.splitlines() if line]
 
     assert lines("".join(shown)) == lines(output)
+
+
+# ---------------------------------------------------------------------------------------------- DP-SGD
+
+dp_sgd = load("dp_sgd")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return dp_sgd.data.load()
+
+
+def flat(gradient):
+    return np.concatenate([g.reshape(-1) for g in gradient.values()])
+
+
+def test_dp_sgd_shortens_each_gradient_and_adds_the_generators_noise(digits):
+    x, y = digits.x_train[:40], digits.y_train[:40]
+    params = dp_sgd.new_params(np.random.default_rng(0))
+    exact, shortened = dp_sgd.private_gradient(params, x, y, 0.0, np.random.default_rng(1))
+    rows = [
+        flat(tg.grad(lambda p, x=x, y=y: dp_sgd.losses(p, x, y).sum())(params))
+        for x, y in zip(np.split(x, 40), np.split(y, 40), strict=True)
+    ]
+    lengths = np.linalg.norm(rows, axis=1)
+    assert shortened == (lengths > 1).mean() > 0.5
+    np.testing.assert_allclose(flat(exact), (rows / np.maximum(lengths, 1)[:, None]).sum(axis=0) / 256, atol=1e-15)
+    noisy, _ = dp_sgd.private_gradient(params, x, y, 3.0, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    for name, p in params.items():
+        assert noisy[name].shape == p.shape
+        assert noisy[name].dtype == np.float64
+        np.testing.assert_allclose(256 * (noisy[name] - exact[name]), rng.normal(0, 3, p.shape), atol=1e-12)
+
+
+def test_dp_sgd_no_example_can_change_the_sum_by_more_than_the_bound(digits):
+    x, y = np.concatenate([digits.x_train[:9], 1e3 * digits.x_train[9:10]]), digits.y_train[:10]  # one far outlier
+    params = dp_sgd.new_params(np.random.default_rng(0))
+
+    def total(which):
+        return 256 * flat(dp_sgd.private_gradient(params, x[which], y[which], 0.0, np.random.default_rng(0))[0])
+
+    for i in range(10):
+        moved = np.linalg.norm(total(np.arange(10)) - total(np.delete(np.arange(10), i)))
+        assert 0 < moved <= dp_sgd.CLIP + 1e-12
+    np.testing.assert_array_equal(total(np.arange(0)), 0)  # a batch may come out empty
+
+
+def test_dp_sgd_draws_each_example_by_itself():
+    rng = np.random.default_rng(0)
+    batches = [dp_sgd.drawn(1000, rng) for _ in range(500)]
+    sizes = [len(batch) for batch in batches]
+    assert all(len(set(batch)) == len(batch) for batch in batches)
+    assert np.mean(sizes) == pytest.approx(256, abs=3)
+    assert np.var(sizes) == pytest.approx(1000 * 0.256 * 0.744, rel=0.2)
+    assert np.bincount(np.concatenate(batches), minlength=1000).min() > 80
+
+
+def test_dp_sgd_learns_and_noise_costs_accuracy(digits):
+    assert dp_sgd.train(digits, 1.0)[0] > 0.95
+    assert 0.3 < dp_sgd.train(digits, 30.0)[0] < 0.93
+
+
+def test_the_page_about_single_examples_shows_the_program_s_own_output(capsys):
+    dp_sgd.main()
+    page = (ROOT / "docs" / "per_example.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(q = .*?)^```$", page, flags=re.MULTILINE | re.DOTALL)[1]
+    printed = capsys.readouterr().out
+    assert re.sub(r"\d+\.?\d*", "#", shown) == re.sub(r"\d+\.?\d*", "#", printed)
+    numbers = [[float(n) for n in re.findall(r"\d+\.?\d*", text)] for text in (shown, printed)]
+    np.testing.assert_allclose(*numbers, atol=1.5, rtol=0)  # per cent, which depend a little on the processor
