@@ -35,7 +35,7 @@ ARGUMENT = declare(_view, "x", name="argument")
 defvjp(_view, x=lambda g: g)
 
 
-class _Argument(Node):
+class Argument(Node):
     """A leaf that a transform made for one of its calls: nothing outside of the call holds it."""
 
     __slots__ = ()
@@ -64,7 +64,7 @@ class _Call:
                     raise ValueError(f"argnums names argument {k}, and the function is called with {len(args)}")
                 nest = self.nests[k] = Nest(args[k])
                 default = names[k] if 0 <= k < len(names) else f"argument {k}"
-                fresh = [_fresh(x, path or default) for x, path in zip(nest.leaves, nest.paths, strict=True)]
+                fresh = [fresh_argument(x, path or default) for x, path in zip(nest.leaves, nest.paths, strict=True)]
                 self.inputs += fresh
                 args[k] = nest.fill(fresh, whole=True)
             self.out = Nest(fn(*args, **(kwargs or {})))
@@ -72,7 +72,7 @@ class _Call:
         oldest = min([node.order for node in self.nodes], default=0)
         roots = [out.node for out in self.out.leaves if _is_tracked(out)]
         self.open = recording and any(
-            node.order < oldest or (node.op is None and type(node) is not _Argument)
+            node.order < oldest or (node.op is None and type(node) is not Argument)
             for node in differentiable_ancestors(roots, oldest)
         )
 
@@ -103,11 +103,12 @@ class _Call:
         return nests
 
 
-def _fresh(x: Any, name: str) -> Tensor:
+def fresh_argument(x: Any, name: str) -> Tensor:
+    """A tensor for a call of a function, in the place of an array or of a tensor that it depends on."""
     if _is_tracked(x):
         return autodiff.record_unary(ARGUMENT, x, Tensor).named(x.name or name)
     tensor = Tensor(x)
-    tensor._node = _Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
+    tensor._node = Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
     tensor.named(name).requires_grad = True
     return tensor
 
@@ -224,7 +225,9 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     directions = [t for k in moving for t in call.nests[k].match(tangents[k], f"the tangent of argument {k}")]
     directions = [_fit(t, x, "tangent") for t, x in zip(directions, call.inputs, strict=True)]
     outs = call.out.leaves
-    dummies = [_fresh(np.zeros(np.shape(data_of(out)), np.result_type(data_of(out))), "cotangent") for out in outs]
+    dummies = [
+        fresh_argument(np.zeros(np.shape(data_of(out)), np.result_type(data_of(out))), "cotangent") for out in outs
+    ]
     tracked = current().grad and any(_is_tracked(t) for t in directions)
     with enable_grad():
         along = _inner(call.pull(dummies, True), directions)

@@ -7,6 +7,7 @@ from problems import PROBLEMS
 
 import tinygrad_mb as tg
 from tinygrad_mb.minibatch import example_gradients
+from tinygrad_mb.pytrees import Nest
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
@@ -97,3 +98,64 @@ def test_every_rule_keeps_the_rows_of_a_result_apart(problem):
             assert f.shape == e.shape
             assert f.dtype == e.dtype
             np.testing.assert_allclose(f, e, rtol=1e-10, atol=1e-10 * max(1, np.abs(e).max(initial=0)))
+
+
+# -------------------------------------------------------------------------------- inside of transforms
+
+
+def small_losses(p, x, y):
+    return 0.5 * np.square(np.tanh(x @ p["A"]) @ p["b"] - y)
+
+
+RNG = np.random.default_rng(4)
+SMALL = {"A": RNG.normal(size=(3, 4)), "b": RNG.normal(size=4)}
+BATCH = RNG.normal(size=(5, 3)), RNG.normal(size=5)
+
+
+def test_the_other_way_is_vmap_of_grad():
+    expected = tg.vmap(tg.grad(small_losses), in_axes=(None, 0, 0))(SMALL, *BATCH)
+    assert_same(tg.per_example_grads(small_losses, SMALL, *BATCH), expected)
+
+
+def test_an_ensemble_of_models_at_once():
+    ensemble = {name: np.stack([a, a + 1, a * 2]) for name, a in SMALL.items()}
+    found = tg.vmap(lambda p: tg.per_example_grads(small_losses, p, *BATCH))(ensemble)
+    norms = tg.vmap(lambda p: example_gradients(small_losses, p, *BATCH).norms())(ensemble)
+    for k in range(3):
+        params = {name: a[k] for name, a in ensemble.items()}
+        assert_same({name: a[k] for name, a in found.items()}, tg.per_example_grads(small_losses, params, *BATCH))
+        np.testing.assert_allclose(norms[k], example_gradients(small_losses, params, *BATCH).norms(), rtol=1e-12)
+
+
+def test_their_own_derivatives():
+    """The gradient of a penalty on the lengths of the gradients, against differences."""
+
+    def penalty(p):
+        return sum(np.square(g).sum() for g in Nest(tg.per_example_grads(small_losses, p, *BATCH)).leaves)
+
+    slopes = tg.grad(penalty)(SMALL)
+    step = 1e-5
+    for name, a in SMALL.items():
+        for index in np.ndindex(a.shape):
+            sides = []
+            for sign in (1, -1):
+                moved = a.copy()
+                moved[index] += sign * step
+                sides.append(penalty({**SMALL, name: moved}))
+            assert slopes[name][index] == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-7, abs=1e-8)
+    closure = tg.grad(lambda c: np.sum(tg.per_example_grads(lambda w, x: c * (x @ w), np.ones(3), BATCH[0])))(2.0)
+    assert closure == pytest.approx(BATCH[0].sum(), rel=1e-12)
+
+
+def test_statistics_inside_of_a_derivative_are_refused():
+    with pytest.raises(
+        tg.errors.NotDifferentiableError,
+        match="plain numbers, and a derivative by '(A|b)' is asked for.*per_example_grads",
+    ):
+        tg.grad(lambda p: example_gradients(small_losses, p, *BATCH).norms().sum())(SMALL)
+
+
+def test_what_needs_plain_arrays_says_what_to_do():
+    with pytest.raises(TypeError) as caught:
+        tg.per_example_grads(lambda w, x: np.asarray(x) @ w, np.ones(3), BATCH[0])
+    assert "as tensors, so that examples that influence each other are found" in caught.value.__notes__[0]

@@ -8,22 +8,28 @@ they add up over examples, the contributions are kept apart instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import autodiff, errors
 from ..carriers.factors import Factors
+from ..carriers.hiding import reveal
 from ..carriers.rows import Rows
 from ..graph import Node, differentiable_ancestors
 from ..modes import enable_grad, new_level
 from ..primitives import PRIMITIVES
 from ..pytrees import Nest
 from ..tensor import Tensor
-from ..transforms import _fresh as fresh
+from ..transforms import Argument, fresh_argument
 from .statistics import ExampleGradients, Part, Stacked
 
+_NOTE = (
+    "per_example_grads hands over the floating-point arrays of the batch as tensors, so that examples that influence "
+    "each other are found. What needs plain arrays is best done before; or compute the losses first: "
+    "per_example_grads(losses, tensors)."
+)
 _REDUCTIONS = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
 
 
@@ -56,7 +62,8 @@ def per_example_grads(loss: Callable[..., Any] | Tensor, params: Any, *batch: An
            [ 0.,  0.],
            [ 0., -2.]])}
     """
-    return example_gradients(loss, params, *batch).materialize()
+    found = _losses(loss, params, batch)
+    return found.recorded() if found.outer else found.gradients().materialize()
 
 
 def example_gradients(loss: Callable[..., Any] | Tensor, params: Any, *batch: Any) -> ExampleGradients:
@@ -68,17 +75,102 @@ def example_gradients(loss: Callable[..., Any] | Tensor, params: Any, *batch: An
     >>> tg.minibatch.example_gradients(losses, {"W": W}).norms().round(4)
     array([2.8284, 2.8284, 2.8284])
     """
+    found = _losses(loss, params, batch)
+    if found.outer:
+        raise errors.NotDifferentiableError(
+            f"example_gradients inside of a transform: its results are plain numbers, and a derivative by "
+            f"{found.outer!r} is asked for. per_example_grads gives gradients that can be differentiated."
+        )
+    return found.gradients()
+
+
+class _Losses(NamedTuple):
+    """A batch's losses as computed.
+
+    node     the array of losses, one or several for each example along its first axis
+    seed     the cotangent of each example's own loss
+    nest     the parameters
+    nodes    theirs
+    data     those of the batch's floating-point arrays
+    outer    the name of an argument of an enclosing transform that the losses depend on; empty if there is none
+    """
+
+    node: Node
+    seed: Rows
+    nest: Nest
+    nodes: list[Node]
+    data: list[Node]
+    outer: str
+
+    def gradients(self) -> ExampleGradients:
+        """The gradients as what they come out as."""
+        m = self.seed.examples
+        found = self._walk([*self.nodes, *self.data]) if m else {}
+        self.refuse_coupled(found)
+        return ExampleGradients([_part(found.get(node), node, m) for node in self.nodes], self.nest, m)
+
+    def recorded(self) -> Any:
+        """The gradients as tensors that can be differentiated, at the price of m walks: the seed has no structure."""
+        self.refuse_coupled(self._walk(self.data) if self.data else {})
+        level, m = self.seed._level, self.seed.examples
+        with enable_grad():
+            found = autodiff.gradient({self.node: Tensor(self.seed.dense())}, self.nodes, Tensor, keep=level)
+            rows = [reveal(found.get(n, np.zeros(n.shape, n.dtype)), level, m) for n in self.nodes]
+        return self.nest.fill(rows)
+
+    def _walk(self, wanted: list[Node]) -> dict[Node, Any]:
+        return autodiff.gradient({self.node: self.seed}, wanted, keep=self.seed._level)
+
+    def refuse_coupled(self, found: dict[Node, Any]) -> None:
+        """Raise ``CoupledExamplesError`` if the loss of one example depends on the data of another.
+
+        ``found`` are the cotangents of the data.
+        """
+        for node in self.data:
+            if node.shape[0] == self.seed.examples and node in found and not _is_apart(found[node]):
+                raise errors.coupled_examples(*self.first_joined(), self.seed.examples)
+
+    def first_joined(self) -> tuple[Node, Node]:
+        """A value made of several examples' data, and the operation that uses it, or what follows from it, for each."""
+        nodes = differentiable_ancestors([self.node])
+        from_data = set(self.data)
+        for node in reversed(nodes):
+            if not from_data.isdisjoint([n for n in node.inputs if isinstance(n, Node)]):
+                from_data.add(node)
+        found = self._walk(nodes)
+        joined = next(n for n in nodes if n in from_data and n in found and not isinstance(found[n], Rows))
+        user = next(n for n in reversed(nodes) if joined in n.inputs)
+        while self.seed.examples not in joined.shape:  # back to where the examples came together
+            before = [n for n in joined.inputs if n in from_data]
+            if any(self.seed.examples in n.shape for n in before):
+                break
+            joined = before[0]
+        return joined, user
+
+
+def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ...]) -> _Losses:
+    """Run the batch, unless that has been done, and see what it is."""
     nest = Nest(params)
+    data: list[Tensor] = []
     if isinstance(loss, Tensor):
         if batch:
             raise TypeError("per-example gradients of losses that are computed already take no batch")
-        return _of_losses(
-            loss, nest, [_required(leaf, path) for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
-        )
+        losses = loss
+        tensors = [_required(leaf, path) for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
+    else:
+        losses, tensors = _run(loss, nest, batch, data)
+    node, seed = _start(losses)
+    nodes, data_nodes = [t.node for t in tensors], [t.node for t in data]
+    own = {*nodes, *data_nodes}
+    others = [n for n in differentiable_ancestors([node]) if isinstance(n, Argument) and n not in own]
+    return _Losses(node, seed, nest, nodes, data_nodes, others[0].label if others else "")
+
+
+def _run(loss: Callable[..., Any], nest: Nest, batch: tuple[Any, ...], data: list[Tensor]) -> Any:
+    """The losses, and the tensors in the place of the parameters; those in the place of the batch go into ``data``."""
     with enable_grad():
         names = ["", *getattr(getattr(loss, "__code__", None), "co_varnames", ())[1:]]
-        tensors = [fresh(leaf, path or "params") for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
-        data: list[Tensor] = []
+        tensors = [fresh_argument(leaf, path or "params") for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
         arguments = []
         for k, part in enumerate(batch, 1):
             argument = Nest(part)
@@ -86,13 +178,18 @@ def example_gradients(loss: Callable[..., Any] | Tensor, params: Any, *batch: An
             leaves = [_floating(x, f"{default}.{path}" if path else default, data)
                       for x, path in zip(argument.leaves, argument.paths, strict=True)]  # fmt: skip
             arguments.append(argument.fill(leaves, whole=True))
-        losses = loss(nest.fill(tensors, whole=True), *arguments)
+        try:
+            losses = loss(nest.fill(tensors, whole=True), *arguments)
+        except TypeError as error:
+            if data:
+                error.add_note(_NOTE)
+            raise
     if not isinstance(losses, Tensor):
         found = Nest(losses).leaves
         if len(found) != 1 or not isinstance(found[0], Tensor):
             raise TypeError("per_example_grads wants a function that returns an array of losses that depend on params")
         losses = found[0]
-    return _of_losses(losses, nest, tensors, data)
+    return losses, tensors
 
 
 def _required(leaf: Any, path: str) -> Tensor:
@@ -106,17 +203,8 @@ def _floating(x: Any, name: str, data: list[Tensor]) -> Any:
     """A floating-point array as a tensor whose influence on the losses can be followed."""
     if not getattr(x, "shape", ()) or x.dtype.kind != "f":
         return x
-    data.append(fresh(x, name))
+    data.append(fresh_argument(x, name))
     return data[-1]
-
-
-def _of_losses(losses: Tensor, nest: Nest, tensors: list[Tensor], data: Sequence[Tensor] = ()) -> ExampleGradients:
-    node, seed = _start(losses)
-    nodes = [t.node for t in tensors]
-    wanted = [*nodes, *[t.node for t in data]]
-    found = autodiff.gradient({node: seed}, wanted, keep=seed._level) if seed.examples else {}
-    _refuse_coupled(node, seed, [t.node for t in data], found)
-    return ExampleGradients([_part(found.get(n), n, seed.examples) for n in nodes], nest, seed.examples)
 
 
 def _start(losses: Tensor) -> tuple[Node, Rows]:
@@ -142,38 +230,10 @@ def _part(found: Any, node: Node, examples: int) -> Part:
     return found if isinstance(found, Factors) else Stacked(found.dense()._data)
 
 
-def _refuse_coupled(losses: Node, seed: Rows, data: list[Node], found: dict[Node, Any]) -> None:
-    """Raise ``CoupledExamplesError`` if the loss of one example depends on the data of another.
-
-    ``found`` are the cotangents of the nodes ``data``, those of the batch's floating-point arrays.
-    """
-    for node in data:
-        if node.shape[0] == seed.examples and node in found and not _is_apart(found[node]):
-            raise errors.coupled_examples(*_first_joined(losses, seed, data), seed.examples)
-
-
 def _is_apart(cotangent: Any) -> bool:
     """Whether no row of an array has a say in the losses of two examples."""
     if isinstance(cotangent, Rows):
         return True
     rows = cotangent.dense()._data  # (examples, rows, ...)
     says = (rows.reshape(*rows.shape[:2], -1) != 0).any(axis=2)
-    return bool((says.sum(axis=0) <= 1).all())
-
-
-def _first_joined(losses: Node, seed: Rows, data: list[Node]) -> tuple[Node, Node]:
-    """A value made of several examples' data, and the operation that uses it, or what follows from it, for each."""
-    nodes = differentiable_ancestors([losses])
-    from_data = set(data)
-    for node in reversed(nodes):
-        if not from_data.isdisjoint([n for n in node.inputs if isinstance(n, Node)]):
-            from_data.add(node)
-    found = autodiff.gradient({losses: seed}, nodes, keep=seed._level)
-    joined = next(n for n in nodes if n in from_data and n in found and not isinstance(found[n], Rows))
-    user = next(n for n in reversed(nodes) if joined in n.inputs)
-    while seed.examples not in joined.shape:  # back to where the examples came together
-        before = [n for n in joined.inputs if n in from_data]
-        if any(seed.examples in n.shape for n in before):
-            break
-        joined = before[0]
-    return joined, user
+    return bool(np.all(autodiff.bare(says.sum(axis=0) <= 1)))

@@ -218,7 +218,7 @@ class ExampleGradients:
         pairs = zip(self._parts, others._parts, strict=True)
         total: Array = np.zeros((len(self), len(others)))
         for a, b in pairs:
-            total += _inner(a, b)
+            total = total + _inner(a, b)
         return total
 
     def cosine(self) -> Array:
@@ -337,7 +337,7 @@ class ExampleGradients:
     def _total(self, fn: Callable[[Part], Any], shape: tuple[int, ...]) -> Array:
         total = np.zeros(shape)
         for part in self._parts:
-            total += fn(part)
+            total = total + fn(part)  # not in place: inside vmap the parts hide an axis
         return total
 
     def _squared_mean(self) -> float:
