@@ -27,14 +27,14 @@ def transpose(z, w, draw):
 @step
 def merge(z, w, draw):
     k = draw(st.integers(0, max(z.ndim - 2, 0)))
-    return z.reshape(z.shape[:k] + (-1,) + z.shape[k + 2 :]) if z.ndim > 1 else z
+    return z.reshape((*z.shape[:k], -1, *z.shape[k + 2 :])) if z.ndim > 1 else z
 
 
 @step
 def cut(z, w, draw):
     k = draw(st.integers(0, z.ndim - 1))
     n = draw(st.sampled_from([d for d in (1, 2, 3, 4, 6) if z.shape[k] % d == 0]))
-    return z.reshape(z.shape[:k] + (n, z.shape[k] // n) + z.shape[k + 1 :])
+    return z.reshape((*z.shape[:k], n, z.shape[k] // n, *z.shape[k + 1 :]))
 
 
 @step
