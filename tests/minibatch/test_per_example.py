@@ -150,7 +150,7 @@ def test_their_own_derivatives():
 def test_statistics_inside_of_a_derivative_are_refused():
     with pytest.raises(
         tg.errors.NotDifferentiableError,
-        match="plain numbers, and a derivative by '(A|b)' is asked for.*per_example_grads",
+        match=r"plain numbers, and a derivative by '(A|b)' is asked for.*per_example_grads",
     ):
         tg.grad(lambda p: example_gradients(small_losses, p, *BATCH).norms().sum())(SMALL)
 
