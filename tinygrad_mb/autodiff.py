@@ -49,6 +49,10 @@ class Hidden:
         """The sum over the hidden axis of that level."""
         raise NotImplementedError
 
+    def dense(self) -> Any:
+        """The same with its numbers in one array."""
+        raise NotImplementedError
+
 
 def bare(array: Any) -> Any:
     """The numbers inside of a carrier, with all hidden axes in front; anything else as it is."""
@@ -395,6 +399,8 @@ def _known_to(node: Node, c: Any, keep: int, cls: type[Recorded] | None) -> Any:
         level = hidden._level
         if level > known and level != keep:
             c = c.summed(level) if cls is None else record_unary(SUMMED, c, cls, (level,))
+        elif level != keep and cls is None:
+            c = c.dense()
         hidden = hidden._data
     return c
 

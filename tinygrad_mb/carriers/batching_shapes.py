@@ -15,6 +15,7 @@ from ..vjps import products, shapes
 from ..vjps.helpers import product
 from .batched import Batched, any_at_level, at_level, examples_of
 from .batching_elementwise import aligned, batching, front, shifted
+from .factors import Factors
 
 
 @batching(np.reshape)
@@ -115,6 +116,14 @@ def matmul(level, x1, x2, **kwargs):
     out = a * b if a.shape[-1] == 1 == b.shape[-2] else a @ b
     stack, rest = out.shape[:-2], (() if left else out.shape[-2:-1]) + (() if right else out.shape[-1:])
     return Batched(out.reshape(stack + rest) if left or right else out, level)
+
+
+@batching(products.sum_of_outer)
+def sum_of_outer(level, x, g):
+    """For each example a sum of outer products, left open."""
+    if not (at_level(x, level) and at_level(g, level) and type(x._data) is np.ndarray is type(g._data)):
+        return matmul(level, x.T, g)
+    return Factors([(x._data, g._data)], (x.shape[1], g.shape[1]), level)
 
 
 def _rows_times(x, y):

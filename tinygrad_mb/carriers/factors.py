@@ -75,6 +75,10 @@ class Factors(Carrier):
         """Each example's array, multiplied out."""
         return Batched(self.rows(slice(None)), self._level)
 
+    def summed(self, level: int) -> Any:
+        """The sum over the examples: one product of tall matrices."""
+        return self.weighted_sum(np.ones(self.examples, self.dtype))
+
     # ------------------------------------------------------------------- what the factors alone can tell
 
     def rows(self, which: Any) -> Any:

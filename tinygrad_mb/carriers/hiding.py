@@ -10,7 +10,7 @@ import numpy as np
 
 from ..custom import primitive
 from ..primitives import defvjp
-from .batched import Batched, at_level
+from .batched import Batched
 from .hidden import Carrier
 
 
@@ -27,7 +27,8 @@ def reveal(x: Any, level: int = 0, m: int = 0, axis: int = 0) -> Any:
     """``x`` with its hidden axis of ``level`` visible at ``axis``; where it hides none, ``m`` copies side by side."""
     if _deeper(x, level):
         return Batched(reveal(x._data, level, m, axis + 1), x._level)
-    out = x._data if at_level(x, level) else np.broadcast_to(x, (m, *np.shape(x)))
+    hides = isinstance(x, Carrier) and x._level == level
+    out = x.dense()._data if hides else np.broadcast_to(x, (m, *np.shape(x)))
     return np.moveaxis(out, 0, axis) if axis else out
 
 

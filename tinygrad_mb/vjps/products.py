@@ -6,6 +6,7 @@ import string
 
 import numpy as np
 
+from ..autodiff import Hidden
 from ..custom import plain_arrays, primitive
 from ..errors import einsum_hint, matmul_hint
 from ..primitives import PRIMITIVES, defvjp
@@ -23,17 +24,33 @@ def matmul_vjp_x(g, y, x_shape):
     return g @ y.swapaxes(-1, -2)
 
 
+@plain_arrays
+def sum_of_outer(x, g):
+    """The sum over t of the outer products of the rows of x (t, d) and g (t, h)."""
+    return product(x.T, g)
+
+
+def _both_hide(x, g):
+    return isinstance(x, Hidden) and isinstance(g, Hidden)
+
+
+def _transposed_product(x, g):
+    """``x.T @ g``; where examples are hidden it may stay open: summed over them, it is one product of tall matrices."""
+    return sum_of_outer(x, g) if _both_hide(x, g) else product(x.T, g)
+
+
 def matmul_vjp_y(g, x, y_shape):
     """The derivative of ``x @ y`` by y, for every number of axes."""
     if g.ndim == 2 and x.ndim == 2:
-        return product(x.T, g)
+        return _transposed_product(x, g)
     if len(x.shape) == 1:
+        if len(g.shape) == 1 and len(y_shape) == 2 and _both_hide(x, g):
+            return _transposed_product(x[None], g[None])
         return g * x if len(y_shape) == 1 else x[:, None] * g[..., None, :]
     if len(y_shape) == 1:
         return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]
     if len(y_shape) == 2:  # one product of tall matrices, not a sum of many small ones
-        x, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-        return product(x.T, g)
+        return _transposed_product(x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1]))
     return x.swapaxes(-1, -2) @ g
 
 
