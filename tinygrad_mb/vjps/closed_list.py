@@ -16,4 +16,4 @@ CREATION: frozenset[object] = frozenset({np.zeros, np.ones, np.eye})
 METHODS = frozenset({"reshape", "transpose", "swapaxes", "T", "sum", "mean", "astype"})
 
 # Helpers that may do more, because it is on plain arrays or on indices, and not on carriers.
-PLAIN = frozenset({"total", "expand", "product", "summed_products", "_last_writers"})
+PLAIN = frozenset({"total", "expand", "product", "_transposed_product", "summed_products", "_last_writers"})
