@@ -192,7 +192,7 @@ def _finish(
     for position in range(len(data)) if op.variadic and guarded else guarded:
         array = data[position]
         if type(array) is not ndarray:
-            if not isinstance(array, Hidden):
+            if type(array) in _SCALARS or not isinstance(array, Hidden):
                 continue
             array = bare(array)
         # An intermediate result is the engine's own: only leaves, raw operands and views can change.
