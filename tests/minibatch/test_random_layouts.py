@@ -1,12 +1,14 @@
 """Random programs that move the axis of examples about: per-example gradients are always the rows of the Jacobian."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_mb as tg
 from tinygrad_mb import nn
 
+pytestmark = pytest.mark.filterwarnings("ignore::tinygrad_mb.errors.BroadcastWarning")  # all pairs are meant
 STEPS = {}
 
 
