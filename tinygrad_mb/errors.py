@@ -47,6 +47,9 @@ class CoupledExamplesError(ValueError):
             "first: per_example_grads(losses, tensors) gives the gradients of these losses of this very batch."
         )
 
+    def __reduce__(self) -> Any:
+        return CoupledExamplesError, (self.how,)
+
 
 class BroadcastWarning(UserWarning):
     """A column of predictions (m, 1) and a vector of targets (m,) make an (m, m) array."""
@@ -95,14 +98,16 @@ def coupled_examples(joined: Node, user: Node, examples: int) -> CoupledExamples
         how = f"{user.op.name} uses {describe_node(joined)} for all examples together"
     else:
         options = zip(joined.op.names[joined.op.arrays :], joined.params, strict=False)
-        call = ", ".join(f"{name}={value!r}" for name, value in options if value is not None and value is not False)
+        shown = [f"{name}={value!r}" for name, value in options if value is not None and value is not False]
+        call = ", ".join(text for text in shown if len(text) < 40)
         shapes = [n.shape for n in joined.inputs if not isinstance(n, (int, float))]
         of = " and ".join(map(str, shapes))
         axes = [k for k, n in enumerate(shapes[0]) if n == examples] if len(shapes) == 1 else []
         along = f" along axis {axes[0]}, that of the examples," if len(axes) == 1 and not call else ""
+        one = repr(joined.name) if joined.name else f"one array {joined.shape}" if joined.shape else "one number"
         how = (
-            f"{joined.op.name}{f'({call})' if call else ''} of {of}{along} makes {describe_node(joined)} from all "
-            f"examples, and {user.op.name} gives it to each"
+            f"{joined.op.name}{f'({call})' if call else ''} of {of}{along} makes {one} of all examples, and "
+            f"{user.op.name} gives it to each"
         )
     return CoupledExamplesError(how)
 

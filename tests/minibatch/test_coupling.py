@@ -1,5 +1,7 @@
 """Examples that influence each other: found, named, and refused where a gradient of one example was asked for."""
 
+import pickle
+
 import numpy as np
 import pytest
 from batch_models import MODELS
@@ -41,6 +43,7 @@ COUPLED = {
     "sorted": (lambda w, x: squares(np.sort(x, axis=0) * x @ w), "index|'x'"),
     "einsum": (lambda w, x: squares(np.einsum("id,jd->ij", x @ w, x @ w)), "einsum|matmul"),
     "reversed": (lambda w, x: squares((x * x[::-1]) @ w), "index|'x'"),
+    "somebody else": (lambda w, x: squares(x[::-1] @ w), "index|'x'"),
     "whole batch": (lambda w, x: squares(x @ w) * squares(x @ w).sum(), r"sum of \(5,\)"),
 }
 
@@ -88,7 +91,7 @@ def test_what_has_no_derivative_is_seen_in_the_losses():
 
     answer = couples_examples(weighted_by_class, W, X, LABELS)
     assert answer
-    assert "change when they are alone" in answer.reason
+    assert "change when they are a batch of their own" in answer.reason
     ranks = couples_examples(lambda w, x: squares(x @ w) * np.argsort(np.argsort(x[:, 0])), W, X)
     assert ranks
 
@@ -122,6 +125,13 @@ def test_what_is_not_one_loss_per_example():
         tg.per_example_grads(tg.Tensor(np.ones(3), requires_grad=True) * 2, W)
 
 
+def test_the_error_can_be_pickled():
+    with pytest.raises(CoupledExamplesError) as caught:
+        tg.per_example_grads(batch_norm, W, X)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.how) == (str(caught.value), caught.value.how)
+
+
 def test_a_module_gives_gradients_by_path():
     model = nn.Sequential(nn.Linear(3, 4, rng=0), np.tanh, nn.Linear(4, 2, rng=1))
     grads = tg.per_example_grads(lambda model, x, y: nn.cross_entropy(model(x), y), model, X, LABELS)
@@ -132,3 +142,45 @@ def test_a_module_gives_gradients_by_path():
     for path, g in grads.items():
         np.testing.assert_allclose(g, recorded[path], rtol=1e-13)
     assert all(p.grad is None for p in model.parameters())
+
+
+# --------------------------------------------------------------------- examples that are integers alone
+
+TOKENS = RNG.integers(0, 7, (5, 6))
+E = {"E": RNG.normal(size=(7, 3)), "P": RNG.normal(size=(6, 3)), "R": RNG.normal(size=(9, 6))}
+
+
+def sentence(p, tokens):
+    """A vector for each example, made of its tokens, their positions, and a table for pairs of places."""
+    places = np.arange(tokens.shape[1])
+    z = p["E"][tokens] + p["P"][places]
+    weights = nn.softmax(p["R"][(places[:, None] - places) % 9].sum(axis=2))
+    return np.tanh(weights @ z).mean(axis=1)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        lambda p, t: squares(sentence(p, t) - sentence(p, t).mean(axis=0)),
+        lambda p, t: nn.cross_entropy(sentence(p, t) @ sentence(p, t).T, np.arange(len(t))),
+        lambda p, t: squares(nn.softmax(sentence(p, t[:, :-1]), axis=0)),
+        lambda p, t: squares(np.cumsum(nn.embedding(p["E"], t.reshape(-1)), axis=0).reshape(5, 6, 3)).sum(axis=1),
+        lambda p, t: squares(np.take(p["E"], t[:, 0], axis=0)[::-1] * p["E"][t[:, 1]]),
+    ],
+)
+def test_what_their_integers_pick_is_followed(losses):
+    with pytest.raises(CoupledExamplesError):
+        tg.per_example_grads(losses, E, TOKENS)
+    assert couples_examples(losses, E, TOKENS)
+
+
+@pytest.mark.parametrize("m", [5, 6])
+def test_tables_that_all_examples_share_are_parameters(m):
+    """Also where a table happens to be as long as the batch: here there are six places, and m = 6."""
+    tokens = RNG.integers(0, 7, (m, 6))
+    losses = lambda p, t: squares(sentence(p, t))  # noqa: E731
+    found = tg.per_example_grads(losses, E, tokens)
+    alone = [tg.grad(lambda p, t: losses(p, t).sum())(E, tokens[i : i + 1]) for i in range(m)]
+    for name, g in found.items():
+        np.testing.assert_allclose(g, [row[name] for row in alone], rtol=1e-11, atol=1e-13)
+    assert not couples_examples(losses, E, tokens)

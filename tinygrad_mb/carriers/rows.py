@@ -229,7 +229,7 @@ def _reshape(a, shape):
         n = out.shape[axis]
         if after * n >= inner * a.examples:
             after, rest = divmod(inner, after)
-            whole = n % (after * a.examples) if after else 1
+            whole = n % max(after * a.examples, 1) if after else 1
             return NotImplemented if rest or whole else Rows(out, a._level, axis, a.examples, after)
         after *= n
     return NotImplemented

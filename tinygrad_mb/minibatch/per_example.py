@@ -8,7 +8,8 @@ they add up over examples, the contributions are kept apart instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..primitives import PRIMITIVES
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import Argument, fresh_argument
+from ..vjps.indexing import Followed
 from .statistics import ExampleGradients, Part, Stacked
 
 _NOTE = (
@@ -30,6 +32,7 @@ _NOTE = (
     "each other are found. What needs plain arrays is best done before; or compute the losses first: "
     "per_example_grads(losses, tensors)."
 )
+_INDEX = PRIMITIVES[operator.getitem]
 _REDUCTIONS = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
 
 
@@ -91,7 +94,7 @@ class _Losses(NamedTuple):
     seed     the cotangent of each example's own loss
     nest     the parameters
     nodes    theirs
-    data     those of the batch's floating-point arrays
+    data     what the batch's arrays come into the graph as: the floating-point ones themselves, and what integers pick
     outer    the name of an argument of an enclosing transform that the losses depend on; empty if there is none
     """
 
@@ -127,7 +130,7 @@ class _Losses(NamedTuple):
         ``found`` are the cotangents of the data.
         """
         for node in self.data:
-            if node.shape[0] == self.seed.examples and node in found and not _is_apart(found[node]):
+            if node in found and not _is_apart(found[node], range(1) if node.op is None else range(len(node.shape))):
                 raise errors.coupled_examples(*self.first_joined(), self.seed.examples)
 
     def first_joined(self) -> tuple[Node, Node]:
@@ -142,7 +145,7 @@ class _Losses(NamedTuple):
         user = next(n for n in reversed(nodes) if joined in n.inputs)
         while self.seed.examples not in joined.shape:  # back to where the examples came together
             before = [n for n in joined.inputs if n in from_data]
-            if any(self.seed.examples in n.shape for n in before):
+            if not before or any(self.seed.examples in n.shape for n in before):
                 break
             joined = before[0]
         return joined, user
@@ -160,24 +163,36 @@ def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ..
     else:
         losses, tensors = _run(loss, nest, batch, data)
     node, seed = _start(losses)
-    nodes, data_nodes = [t.node for t in tensors], [t.node for t in data]
-    own = {*nodes, *data_nodes}
-    others = [n for n in differentiable_ancestors([node]) if isinstance(n, Argument) and n not in own]
-    return _Losses(node, seed, nest, nodes, data_nodes, others[0].label if others else "")
+    nodes, sources = [t.node for t in tensors], [t.node for t in data]
+    below = differentiable_ancestors([node])
+    others = [n for n in below if isinstance(n, Argument) and n not in {*nodes, *sources}]
+    sources += [n for n in below if n.op is _INDEX and any(isinstance(p, Followed) for p in _parts_of(n.params[0]))]
+    if _length(batch) != seed.examples:  # the losses are of something else than the batch's examples
+        sources = []
+    return _Losses(node, seed, nest, nodes, sources, others[0].label if others else "")
+
+
+def _parts_of(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _length(batch: tuple[Any, ...]) -> int:
+    """How many examples the first array has."""
+    return next((x.shape[0] for x in Nest(batch).leaves if getattr(x, "shape", ())), 0)
 
 
 def _run(loss: Callable[..., Any], nest: Nest, batch: tuple[Any, ...], data: list[Tensor]) -> Any:
     """The losses, and the tensors in the place of the parameters; those in the place of the batch go into ``data``."""
+    code = getattr(loss, "__code__", None)
+    names = code.co_varnames[1 : code.co_argcount] if code else ()
+    arrays, m, leaves = Nest(batch), _length(batch), []
     with enable_grad():
-        names = ["", *getattr(getattr(loss, "__code__", None), "co_varnames", ())[1:]]
         tensors = [fresh_argument(leaf, path or "params") for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
-        arguments = []
-        for k, part in enumerate(batch, 1):
-            argument = Nest(part)
-            default = names[k] if k < len(names) else f"argument {k}"
-            leaves = [_floating(x, f"{default}.{path}" if path else default, data)
-                      for x, path in zip(argument.leaves, argument.paths, strict=True)]  # fmt: skip
-            arguments.append(argument.fill(leaves, whole=True))
+        for x, path in zip(arrays.leaves, arrays.paths, strict=True):
+            first, dot, rest = path.partition(".")
+            name = names[int(first)] if int(first) < len(names) else f"argument {int(first) + 1}"
+            leaves.append(_followed(x, name + dot + rest, m, data))
+        arguments = arrays.fill(leaves, whole=True)
         try:
             losses = loss(nest.fill(tensors, whole=True), *arguments)
         except TypeError as error:
@@ -199,9 +214,12 @@ def _required(leaf: Any, path: str) -> Tensor:
     return leaf
 
 
-def _floating(x: Any, name: str, data: list[Tensor]) -> Any:
-    """A floating-point array as a tensor whose influence on the losses can be followed."""
-    if not getattr(x, "shape", ()) or x.dtype.kind != "f":
+def _followed(x: Any, name: str, m: int, data: list[Tensor]) -> Any:
+    """An array of the batch in a form whose influence on the losses can be followed."""
+    kind = x.dtype.kind if getattr(x, "shape", ())[:1] == (m,) else ""
+    if kind in "iu" and type(x) is np.ndarray:
+        return x.view(Followed)
+    if kind != "f":
         return x
     data.append(fresh_argument(x, name))
     return data[-1]
@@ -230,10 +248,16 @@ def _part(found: Any, node: Node, examples: int) -> Part:
     return found if isinstance(found, Factors) else Stacked(found.dense()._data)
 
 
-def _is_apart(cotangent: Any) -> bool:
-    """Whether no row of an array has a say in the losses of two examples."""
+def _is_apart(cotangent: Any, axes: Iterable[int]) -> bool:
+    """Whether the examples stand along one of the axes, and none has a say in the loss of another."""
     if isinstance(cotangent, Rows):
         return True
-    rows = cotangent.dense()._data  # (examples, rows, ...)
-    says = (rows.reshape(*rows.shape[:2], -1) != 0).any(axis=2)
-    return bool(np.all(autodiff.bare(says.sum(axis=0) <= 1)))
+    has_say = cotangent.dense()._data != 0  # (m, ...)
+    m = cotangent.examples
+    for axis in axes:
+        n = has_say.shape[axis + 1]
+        says = autodiff.bare(has_say.any(axis=tuple([k for k in range(1, has_say.ndim) if k != axis + 1])))
+        for owners in (np.arange(n) * m // max(n, 1), np.arange(n) % m):  # one after the other, or in turn
+            if n % m == 0 and not (says & (owners != np.arange(m)[:, None])).any():
+                return True
+    return False

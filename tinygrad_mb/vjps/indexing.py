@@ -15,6 +15,10 @@ from ..custom import first_hidden, plain_arrays, primitive
 from ..primitives import declare, defvjp
 
 
+class Followed(np.ndarray):
+    """Integers that belong to the examples of a batch: what they pick out of a parameter is each example's own."""
+
+
 def freeze(index: Any) -> Any:
     """An index that later changes of the caller's arrays cannot reach; ``IndexError`` for floating-point ones."""
     return tuple([_freeze(part) for part in index]) if isinstance(index, tuple) else _freeze(index)
@@ -25,7 +29,7 @@ def _freeze(part: Any) -> Any:
         part = part._data
     if part is None or part is Ellipsis or isinstance(part, (slice, int, np.generic, Hidden)):
         return part
-    array = np.array(part)
+    array = np.array(part, subok=type(part) is Followed)
     if array.dtype.kind in "iu" or (array.size == 0 and not isinstance(part, np.ndarray)):
         array = array.astype(np.intp, copy=False)
     if array.dtype.kind not in "ib":
