@@ -36,6 +36,14 @@ class ChangedArrayError(RuntimeError):
     """An array that backward needs is no longer what it was when the operation was recorded."""
 
 
+class HiddenAxisError(TypeError):
+    """Plain numbers or a plain array were asked of a ``carrier``, which hides an axis of examples."""
+
+    def __init__(self, message: str, carrier: Any) -> None:
+        super().__init__(message)
+        self.carrier = carrier
+
+
 class CoupledExamplesError(ValueError):
     """Examples of a batch influence each other's losses, so that none has a gradient of its own; ``how`` says where."""
 

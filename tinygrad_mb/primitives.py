@@ -15,6 +15,7 @@ What no rule names is not kept alive.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from .errors import NotDifferentiableError, no_rule
+from .errors import HiddenAxisError, NotDifferentiableError, no_rule
 
 Pull = Callable[[Any, Any, Any], Any]
 Hint = Callable[[list[str], list[tuple[int, ...]], Sequence[Any]], str]
@@ -45,7 +46,7 @@ class Rule:
         if not wants or wants[0] != "g":
             raise TypeError(f"the rule for {name!r} must take the cotangent first: `lambda g, ...`, not {wants}")
         names, arrays = primitive.names, primitive.arrays
-        self.fn = fn
+        self.fn = fn if is_own(fn) else _also_one_by_one(fn)
         self.name = name
         self._wants: list[tuple[str, int]] = []
         for want in wants[1:]:
@@ -168,6 +169,19 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}({', '.join(self.names)})>"
+
+
+def _also_one_by_one(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's rule that, where it wants plain arrays and gets some that hide examples, runs for each example."""
+
+    @functools.wraps(fn)
+    def run(*args: Any) -> Any:
+        try:
+            return fn(*args)
+        except HiddenAxisError as error:
+            return error.carrier.__array_function__(run, (), args, {})
+
+    return run
 
 
 def is_own(fn: Callable[..., Any]) -> bool:

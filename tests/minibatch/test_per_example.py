@@ -159,3 +159,28 @@ def test_what_needs_plain_arrays_says_what_to_do():
     with pytest.raises(TypeError) as caught:
         tg.per_example_grads(lambda w, x: np.asarray(x) @ w, np.ones(3), BATCH[0])
     assert "as tensors, so that examples that influence each other are found" in caught.value.__notes__[0]
+
+
+@tg.primitive
+def smoothed(x, width=3):
+    return np.stack([np.convolve(row, np.ones(width), "same") for row in x])
+
+
+def _smoothed_vjp(g, width):
+    g = np.asarray(g)  # as nobody should write a rule, and everybody does
+    out = np.zeros(g.shape)
+    for i, row in enumerate(g):
+        out[i] = np.convolve(row, np.ones(width), "same")
+    return out
+
+
+tg.defvjp(smoothed, x=_smoothed_vjp)
+
+
+def test_rules_that_want_plain_arrays_run_for_each_example():
+    x = BATCH[0]
+    losses = lambda w, x: np.square(smoothed(np.tanh(x * w))).sum(axis=1)  # noqa: E731
+    expected = [tg.grad(lambda w, x: losses(w, x).sum())(np.ones(3), x[i : i + 1]) for i in range(5)]
+    np.testing.assert_allclose(tg.per_example_grads(losses, np.ones(3), x), expected, rtol=1e-13)
+    mapped = tg.vmap(tg.grad(lambda w, x: losses(w, x[None]).sum()), in_axes=(None, 0))(np.ones(3), x)
+    np.testing.assert_allclose(mapped, expected, rtol=1e-13)

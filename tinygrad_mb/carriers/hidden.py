@@ -19,7 +19,7 @@ import numpy as np
 from ..arraylike import Methods
 from ..at import At
 from ..autodiff import Hidden, Recorded
-from ..errors import NotDifferentiableError, describe
+from ..errors import HiddenAxisError, NotDifferentiableError, describe
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..vjps import shapes
 from ..vjps.indexing import freeze
@@ -104,10 +104,11 @@ def _unary(function):
 
 def _no_number(what):
     def refuse(self, *args):
-        raise TypeError(
+        raise HiddenAxisError(
             f"{what} of {self.described()}: inside vmap a line runs once for all examples, so there is no one value. "
             "Choose for each example with np.where(condition, x, y), or x[i] with an integer of its own, and do what "
-            "needs plain numbers before or after vmap."
+            "needs plain numbers before or after vmap.",
+            self,
         )
 
     return refuse
@@ -198,10 +199,11 @@ class Carrier(Methods, Hidden):
         return call(function, args, kwargs)
 
     def __array__(self, dtype=None, copy=None):
-        raise TypeError(
+        raise HiddenAxisError(
             f"{self.described()} cannot become a plain array: inside vmap use NumPy's functions on it as it is "
             "(np.stack for np.array of several; where a is a plain array and i hides an axis, tg.nn.embedding(a, i) or "
-            "tg.Tensor(a)[i] for a[i]), and do what needs plain arrays before or after vmap"
+            "tg.Tensor(a)[i] for a[i]), and do what needs plain arrays before or after vmap",
+            self,
         )
 
     __bool__ = _no_number("the truth value")
@@ -216,8 +218,9 @@ class Carrier(Methods, Hidden):
     numpy = _no_number(".numpy()")
 
     def __setitem__(self, index, value):
-        raise TypeError(
-            f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(value)` or `.add(value)`"
+        raise HiddenAxisError(
+            f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(v)` or `.add(v)`",
+            self,
         )
 
     @property

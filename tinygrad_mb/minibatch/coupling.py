@@ -72,5 +72,6 @@ def couples_examples(loss_fn: Callable[..., Any], params: Any, *batch: Any) -> C
         for part in everyone[everyone >> bit & 1 == 0], everyone[everyone >> bit & 1 == 1]:
             now, before = losses(part), whole[part]
             if now.shape != before.shape or not np.allclose(now, before, rtol=1e-5, atol=1e-8, equal_nan=True):
-                return Coupling(True, f"the losses of the examples {part.tolist()} change when they are a batch of their own")
+                alone = f"the losses of the examples {part.tolist()} change when they are a batch of their own"
+                return Coupling(True, alone)
     return Coupling(False, "no derivative says so, and the losses of parts of the batch are those of the whole")
