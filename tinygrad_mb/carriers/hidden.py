@@ -219,7 +219,7 @@ class Carrier(Methods, Hidden):
 
     def __setitem__(self, index, value):
         raise HiddenAxisError(
-            f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(v)` or `.add(v)`",
+            f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(value)`, or `.add`",
             self,
         )
 
