@@ -178,8 +178,7 @@ def test_a_recorded_walk_through_a_finished_vmap():
     assert_same((slope * slope).sum().gradient(w), -2 * (X.T * np.sin(X @ w.data)) @ X @ slope.numpy())
 
 
-@pytest.mark.parametrize("deeper", [False, True])
-def test_hessians_inside_and_outside(deeper):
+def test_hessians_inside_and_outside():
     def f(w, x):
         return np.sin(x @ w) ** 2
 
@@ -296,6 +295,63 @@ def test_anomalies_are_found_inside():
         pytest.raises(FloatingPointError, match="1 value that is not finite"),
     ):
         tg.vmap(lambda x: np.log(x * w))(np.array([[1.0, 0.0, 2.0]]))
+
+
+def test_results_are_the_callers_own():
+    X = np.ones((3, 2))
+    slopes = tg.vmap(tg.grad(lambda a, b: np.sin(a + b).sum(), (0, 1)))(X, X)
+    assert not np.may_share_memory(*slopes)
+    first, second = tg.vmap(lambda x: (x, x))(X)
+    assert not np.may_share_memory(first, second)
+    assert not np.may_share_memory(first, X)
+    w = Tensor(np.ones(2), requires_grad=True)
+    loss, values = tg.vmap(lambda x: (lambda h: (np.exp(h).sum(), np.exp(h).data))(x * w))(X)
+    values[:] = 0
+    loss.sum().backward()
+    jacobians = tg.jacobian(lambda a, b: (a + b, np.ones(2)), (0, 1))(X[0], X[1])
+    arrays = [j for block in jacobians for j in block]
+    assert all(a.flags.writeable for a in arrays)
+    assert not any(np.may_share_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
+
+
+@pytest.mark.parametrize(
+    "scalar", [2, 2.0, True, np.float64(2), np.float32(2), np.int64(2), np.array(2.0), [2.0, 1.0, 3.0]]
+)
+def test_operators_in_both_orders(scalar):
+    def fn(x):
+        return [
+            x + scalar, scalar + x, x * scalar, scalar * x, scalar - x, scalar / x, scalar**x, scalar < x, scalar == x,
+            scalar // x, scalar % x, divmod(scalar, x)[0], scalar != x, scalar >= x, abs(-x), +x, x.T @ x,
+        ]  # fmt: skip
+
+    positive = np.abs(X) + 1
+    for actual, expected in zip(tg.vmap(fn)(positive), zip(*by_loop(fn, positive), strict=True), strict=True):
+        assert_same(actual, np.stack([np.asarray(e) for e in expected]))
+    flags = X > 0
+    logic = tg.vmap(lambda a: [a & True, True | a, a ^ a, ~a])(flags)
+    for actual, expected in zip(logic, [flags, flags | True, flags ^ flags, ~flags], strict=True):
+        assert_same(actual, expected)
+
+
+def test_methods_of_arrays():
+    def fn(x):
+        return [
+            x.sum(0), x.mean(), x.max(), x.min(1), x.argmax(), x.argmin(axis=0), x.any(), x.all(axis=1), x.prod(),
+            x.var(ddof=1), x.std(), x.cumsum(), x.cumprod(0), x.clip(-0.5, 0.5), x.take([1, 0], 1), x.repeat(2, 0), x.dot(x.T),
+            x.ravel(), x.flatten(), x[None].squeeze(0), x.copy(), x.mT, x.swapaxes(0, 1), x.transpose(1, 0), x.reshape(-1),
+            x.astype(np.float32), *x, x.size, x.ndim, len(x),
+        ]  # fmt: skip
+
+    arrays = rng.normal(size=(4, 2, 3))
+    for actual, expected in zip(tg.vmap(fn)(arrays), zip(*by_loop(fn, arrays), strict=True), strict=True):
+        assert_same(actual, np.stack([np.asarray(e) for e in expected]))
+
+
+def test_a_graph_with_hidden_axes_can_be_drawn():
+    w = Tensor(np.ones(3), requires_grad=True, name="w")
+    source = tg.draw(tg.vmap(lambda x: x @ w)(X).sum()).source
+    assert "shape (5,)" in source
+    assert source.count("->") == 4
 
 
 # ------------------------------------------------------------------------------------------ random numbers

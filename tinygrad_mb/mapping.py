@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .autodiff import Recorded, coerce, data_of
+from .autodiff import Recorded, bare, coerce, data_of
 from .carriers.hidden import Carrier
 from .carriers.hiding import hide, reveal
 from .carriers.randomness import CHOICES, draws, is_generator, watched
@@ -63,9 +63,9 @@ def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, randomness
             result = fn(*args, **kwargs)
         out = Nest(result)
         shown = _spread(out_axes, result, "out_axes", "the results")
+        taken = {_owner(x) for x in [*places, *[x for x in out.leaves if isinstance(x, Recorded)]]}
         return out.fill([
-            _shown(x, level, m, axis, path, places)
-            for x, axis, path in zip(out.leaves, shown, out.paths, strict=True)
+            _shown(x, level, m, axis, path, taken) for x, axis, path in zip(out.leaves, shown, out.paths, strict=True)
         ])  # fmt: skip
 
     return functools.update_wrapper(run, fn) if hasattr(fn, "__name__") else run
@@ -125,8 +125,8 @@ def _sizes(inputs: Nest, axes: list[Any], names: list[str]) -> tuple[int, list[A
     return next(iter(sizes.values())), leaves
 
 
-def _shown(x: Any, level: int, m: int, axis: int | None, path: str, inputs: list[Any]) -> Any:
-    """A result with the examples along ``axis``."""
+def _shown(x: Any, level: int, m: int, axis: int | None, path: str, taken: set[int]) -> Any:
+    """A result with the examples along ``axis``; an array is the caller's own, and not one of those ``taken``."""
     name = f"the result {path}".strip()
     if axis is None:
         hidden = data_of(x)
@@ -138,11 +138,16 @@ def _shown(x: Any, level: int, m: int, axis: int | None, path: str, inputs: list
     if not -ndim <= axis < ndim:
         raise ShapeError(f"vmap: out_axes has {axis} for {name}, {describe(x)}: it has no such axis with the examples")
     out = reveal(x, level, m, axis % ndim)
-    if type(out) is np.ndarray and (not out.flags.writeable or any(_shares(out, a) for a in inputs)):
-        return out.copy()
+    if type(out) is np.ndarray:
+        if not out.flags.writeable or _owner(out) in taken:
+            out = out.copy()
+        taken.add(_owner(out))
     return out
 
 
-def _shares(out: Any, array: Any) -> bool:
-    array = data_of(array)
-    return type(array) is np.ndarray and np.may_share_memory(out, array)
+def _owner(x: Any) -> int:
+    """Which array has the numbers that another one shows."""
+    x = bare(data_of(x))
+    while isinstance(x, np.ndarray) and x.base is not None:
+        x = x.base
+    return id(x)

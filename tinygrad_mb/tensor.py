@@ -87,10 +87,11 @@ class Tensor(ArrayLike):
         """
         if isinstance(self._data, np.generic):
             self._data = np.asarray(self._data)
-        if self.is_leaf or type(self._data) is not np.ndarray:
+        array = autodiff.bare(self._data)
+        if self.is_leaf or type(array) is not np.ndarray:
             return self._data
-        self._data.setflags(write=False)
-        return self._data.view()
+        array.setflags(write=False)
+        return self._data.view() if array is self._data else self._data
 
     @data.setter
     def data(self, value: Any) -> None:

@@ -78,6 +78,9 @@ class Draws:
         return (self.m, *(() if size is None else (size,) if isinstance(size, (int, np.integer)) else size))
 
 
+_MOST = 1000  # in a longer list or dict nobody looks for generators
+
+
 def is_generator(x: Any) -> bool:
     """Whether a value draws random numbers."""
     return isinstance(x, (np.random.Generator, Draws))
@@ -150,9 +153,8 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from value.__defaults__ or ()
         if not is_own(value):
             yield from [value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__]
-    elif isinstance(value, (tuple, list)):
-        yield from value
-    elif isinstance(value, dict):
-        yield from value.values()
+    elif isinstance(value, (tuple, list, dict)):
+        if len(value) <= _MOST:
+            yield from value.values() if isinstance(value, dict) else value
     elif not isinstance(value, (type, types.ModuleType)):
         yield from getattr(value, "__dict__", {}).values()
