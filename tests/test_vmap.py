@@ -337,9 +337,9 @@ def test_methods_of_arrays():
     def fn(x):
         return [
             x.sum(0), x.mean(), x.max(), x.min(1), x.argmax(), x.argmin(axis=0), x.any(), x.all(axis=1), x.prod(),
-            x.var(ddof=1), x.std(), x.cumsum(), x.cumprod(0), x.clip(-0.5, 0.5), x.take([1, 0], 1), x.repeat(2, 0), x.dot(x.T),
-            x.ravel(), x.flatten(), x[None].squeeze(0), x.copy(), x.mT, x.swapaxes(0, 1), x.transpose(1, 0), x.reshape(-1),
-            x.astype(np.float32), *x, x.size, x.ndim, len(x),
+            x.var(ddof=1), x.std(), x.cumsum(), x.cumprod(0), x.clip(-0.5, 0.5), x.take([1, 0], 1), x.repeat(2, 0),
+            x.dot(x.T), x.ravel(), x.flatten(), x[None].squeeze(0), x.copy(), x.mT, x.swapaxes(0, 1),
+            x.transpose(1, 0), x.reshape(-1), x.astype(np.float32), *x, x.size, x.ndim, len(x),
         ]  # fmt: skip
 
     arrays = rng.normal(size=(4, 2, 3))
