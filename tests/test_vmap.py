@@ -279,6 +279,68 @@ def test_indices_of_each_examples_own_on_arrays_and_tensors():
     )
 
 
+OWN = {
+    ":, i": lambda i, j: (slice(None), i), "..., i": lambda i, j: (..., i), "i, j": lambda i, j: (i, j),
+    "i, :, j": lambda i, j: (i, slice(None), j), ":, i, j": lambda i, j: (slice(None), i, j), "i": lambda i, j: i,
+    "(i,)": lambda i, j: (i,), "1, :, i": lambda i, j: (1, slice(None), i), ":, 1, i": lambda i, j: (slice(None), 1, i),
+    "None, i": lambda i, j: (None, i), "..., i, :": lambda i, j: (..., i, slice(None)),
+    "i, ..., 1": lambda i, j: (i, ..., 1),
+    "i, [0, 1]": lambda i, j: (i, np.array([0, 1])),
+    ":, [[0], [1]], i": lambda i, j: (slice(None), np.array([[0], [1]]), i),
+    "1:, i, None": lambda i, j: (slice(1, None), i, None), "mask, i": lambda i, j: (np.array([True, False, True]), i),
+    "i, ..., j": lambda i, j: (i, ..., j), "i, None, j": lambda i, j: (i, None, j),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 2)], ids=str)
+@pytest.mark.parametrize("index", OWN.values(), ids=OWN)
+def test_indices_of_each_examples_own_at_any_place(index, shape):
+    """Also of plain arrays, also assigned to, and with gradients by what is indexed and by what is assigned."""
+    random = np.random.default_rng(4)
+    i, j = random.integers(-2, 2, (2, 3, *shape))
+    x = random.normal(size=(3, 3, 3, 3))
+    try:
+        np.empty((3, 3, 3))[index(i[0], j[0])]
+    except IndexError:
+        pytest.skip("index arrays that do not broadcast against each other")
+
+    def get(x, i, j):
+        return np.sin(x[index(i, j)])
+
+    def put(x, v, i, j):
+        return (Tensor(x) if isinstance(x, np.ndarray) else x).at[index(i, j)].set(v)
+
+    def add(x, v, i, j):
+        return (Tensor(x) if isinstance(x, np.ndarray) else x).at[index(i, j)].add(v)
+
+    def plain(t):
+        return t.numpy() if isinstance(t, Tensor) else t
+
+    for axis in 0, None:  # the array is each example's own, or the same for all
+        table = Tensor(x if axis == 0 else x[0], requires_grad=True)
+        rows = list(x) if axis == 0 else [x[0]] * 3
+        out = tg.vmap(get, (axis, 0, 0))(table, i, j)
+        assert_same(out, np.stack([get(*r) for r in zip(rows, i, j, strict=True)]), Tensor)
+        slope = out.sum().gradient(table)
+        each = np.stack([tg.grad(lambda *a: get(*a).sum())(*r) for r in zip(rows, i, j, strict=True)])
+        assert_same(slope, each if axis == 0 else each.sum(0))
+        v = random.normal(size=np.shape(out)) if axis == 0 else random.normal(size=np.shape(out)[1:])
+        values = list(v) if axis == 0 else [v] * 3
+        for write in put, add:
+            with np.errstate(all="ignore"):
+                new = tg.vmap(write, (axis, axis, 0, 0))(table, Tensor(v, requires_grad=True), i, j)
+            assert_same(plain(new), np.stack([plain(write(*r)) for r in zip(rows, values, i, j, strict=True)]))
+
+            def total(x, v, i, j, write=write):
+                new = write(x, v, i, j)
+                return (new * np.sin(np.arange(27.0)).reshape(3, 3, 3)).sum()
+
+            found = tg.vmap(tg.grad(total, (0, 1)), (axis, axis, 0, 0))(table.data, v, i, j)
+            expected = [tg.grad(total, (0, 1))(*r) for r in zip(rows, values, i, j, strict=True)]
+            for actual, right in zip(found, zip(*expected, strict=True), strict=True):
+                assert_same(actual, np.stack(right))
+
+
 def test_arrays_that_change_between_forward_and_backward_are_noticed():
     data, w = X.copy(), Tensor(np.ones(3), requires_grad=True)
     out = tg.vmap(lambda x: np.sin(x * w).sum())(data).sum()
