@@ -51,6 +51,11 @@ class Batched(Carrier):
         return self._data.shape[1:]
 
     @property
+    def ndim(self) -> int:
+        """The number of visible axes."""
+        return self._data.ndim - 1
+
+    @property
     def examples(self) -> int:
         """The length of the hidden axis."""
         return self._data.shape[0]

@@ -34,17 +34,17 @@ def aligned(level, values, core=None):
 
     ``core`` gives the number of each one's last axes that do not broadcast.
     """
-    values = [np.asarray(x) if isinstance(x, (list, tuple)) else x for x in values]
-    core = core or [0] * len(values)
-    loop = max([getattr(x, "ndim", 0) - n for x, n in zip(values, core, strict=True)])
-    out = []
-    for x, n in zip(values, core, strict=True):
-        if at_level(x, level):
-            x, missing = x._data, loop - (x.ndim - n)
-            if missing:
-                x = x.reshape((x.shape[0], *(1,) * missing, *x.shape[1:]))
-        out.append(x)
-    return out
+    values = [np.asarray(x) if type(x) in (list, tuple) else x for x in values]
+    free = [getattr(x, "ndim", 0) for x in values]
+    if core is not None:
+        free = [ndim - n for ndim, n in zip(free, core, strict=True)]
+    most = max(free)
+    for k, x in enumerate(values):
+        if type(x) is Batched and x._level == level:
+            values[k] = x = x._data
+            if free[k] < most:
+                values[k] = x.reshape((x.shape[0], *(1,) * (most - free[k]), *x.shape[1:]))
+    return values
 
 
 def front(level, x, m):

@@ -65,6 +65,9 @@ class _Plan:
         return list(range(start, start + self.width))
 
 
+_BASIC = frozenset((int, slice, type(None), type(...)))
+
+
 def _is_array(part):
     return isinstance(part, (np.ndarray, Batched, bool, np.bool_))
 
@@ -84,6 +87,9 @@ def _integers(part):
 @batching(operator.getitem)
 def getitem(level, x, index):
     """Elements of each example's array."""
+    parts = index if type(index) is tuple else (index,)
+    if {type(part) for part in parts} <= _BASIC:
+        return Batched(x._data[(slice(None), *parts)], level)
     if at_level(index, level) and not at_level(x, level) and index.dtype != bool:
         return Batched(x[index._data], level)
     m = examples_of(level, x, index)

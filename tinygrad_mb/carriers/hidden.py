@@ -61,10 +61,12 @@ def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any
         if "out" in kwargs:
             _refuse_out(function, args, kwargs.pop("out"))
         inside(kwargs, found)
-    level = max([x._level for x in found])
-    structured = False
+    level, structured = 0, False
     for x in found:
-        if x._level == level and not x.is_dense:
+        if x._level > level:
+            level, innermost = x._level, x
+    for x in found:
+        if not x.is_dense and x._level == level:
             structured = True
             if (rule := x.rules.get(function)) is not None:
                 out = rule(*args, **kwargs)
@@ -72,8 +74,8 @@ def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any
                     return out
     if structured:
         args, kwargs = replace((args, kwargs), lambda x: x.dense() if x._level == level else x)
-        found = inside((args, kwargs))
-    return next(x for x in found if x._level == level).call_dense(function, args, kwargs)
+        innermost = next(x for x in inside((args, kwargs)) if x._level == level)
+    return innermost.call_dense(function, args, kwargs)
 
 
 def _refuse_out(function: Any, args: Any, out: Any) -> None:
