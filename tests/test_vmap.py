@@ -522,6 +522,7 @@ MISTAKES = {
     "a branch": (lambda: tg.vmap(lambda x: x if x > 0 else -x)(y), TypeError, "the truth value of an array () bool"),
     "float": (lambda: tg.vmap(lambda x: float(x))(y), TypeError, "float() of an array () float64 with a hidden"),
     "item": (lambda: tg.vmap(lambda x: x.item())(y), TypeError, ".item() of"),
+    "formatting": (lambda: tg.vmap(lambda x: f"{x} {x:.2f}")(y), TypeError, "formatting of"),
     "numpy": (lambda: tg.vmap(lambda x: x.numpy())(y), TypeError, ".numpy() of"),
     "range": (lambda: tg.vmap(lambda n: range(n))(np.arange(3)), TypeError, "the integer of"),
     "slice": (lambda: tg.vmap(lambda n: X[:n])(np.arange(3)), TypeError, "the integer of"),

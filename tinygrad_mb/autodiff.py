@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import anomaly, errors
+from . import anomaly, errors, modes
 from .graph import Node, differentiable_ancestors, leaf
 from .guards import fingerprint, verify
 from .modes import current, hiding
@@ -336,7 +336,7 @@ def walk(
     """
     found: dict[Node, Any] = {}
     owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
-    checking = current().anomaly
+    checking, hiding_used = current().anomaly, modes.highest_level > 0
     pop, get = cotangents.pop, cotangents.get
     for node in nodes:
         g = pop(node, None)
@@ -360,7 +360,7 @@ def walk(
             c = pull(g, node, saved)
             if cls is not None and not isinstance(c, Recorded):
                 raise errors.plain_cotangent(node, name, c)
-            if type(c) is not ndarray and type(c) not in _PLAIN:
+            if hiding_used and type(c) is not ndarray and type(c) not in _PLAIN:
                 c = _known_to(parent, c, keep, cls)
             try:
                 if c.shape != parent.shape:

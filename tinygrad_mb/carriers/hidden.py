@@ -219,6 +219,9 @@ class Carrier(Methods, Hidden):
     tolist = _no_number(".tolist()")
     numpy = _no_number(".numpy()")
 
+    def __format__(self, spec):
+        return _no_number("formatting")(self) if spec else repr(self)
+
     def __setitem__(self, index, value):
         raise HiddenAxisError(
             f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(value)`, or `.add`",
