@@ -1,5 +1,6 @@
 """vmap: which axes, which nests, gradients inside and outside, random numbers, and what it refuses."""
 
+import gc
 import re
 
 import numpy as np
@@ -335,6 +336,23 @@ def test_indices_of_each_examples_own_at_any_place(index, shape):
             expected = [tg.grad(total, (0, 1))(*r) for r in zip(rows, values, i, j, strict=True)]
             for actual, right in zip(found, zip(*expected, strict=True), strict=True):
                 assert_same(actual, np.stack(right))
+
+
+def test_a_finished_vmap_leaves_no_cycles():
+    w = Tensor(np.ones(3), requires_grad=True)
+
+    def run():
+        tg.vmap(lambda x: np.sin(x @ w))(X).sum().backward()
+        tg.hessian(lambda v: tg.vmap(tg.grad(lambda x: np.sin(x @ v)))(X).sum())(w.data)
+
+    run()
+    gc.collect()
+    gc.disable()
+    try:
+        run()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_arrays_that_change_between_forward_and_backward_are_noticed():
