@@ -32,7 +32,7 @@ FLOORS = (
     {"carriers"},
     {"tensor"},
     {"transforms", "mapping"},
-    {"nn", "optim", "minibatch", "special", "drawing"},
+    {"nn", "optim", "minibatch", "special", "drawing", "checking"},
     {"__init__"},
     {"demo"},
     {"cli"},
