@@ -37,7 +37,10 @@ class Recorded:
 
 
 class Hidden:
-    """An array that hides an axis of examples: of several nested ones, that of the level ``_level``, from 1 on."""
+    """An array of ours below a tensor: one that hides an axis of examples, of several nested ones that of ``_level``.
+
+    Levels are from 1 on; an array with level 0 hides none.
+    """
 
     __slots__ = ("_data", "_level")
     _data: Any
@@ -52,6 +55,9 @@ class Hidden:
     def dense(self) -> Any:
         """The same with its numbers in one array."""
         raise NotImplementedError
+
+    def stands_at(self, node: Node) -> None:
+        """Called when the array has become the value of a node."""
 
 
 def bare(array: Any) -> Any:
@@ -175,7 +181,7 @@ def _finish(
     result = _new(cls)
     result._data = out
     mode = current()
-    grad, checking, _, _ = mode
+    grad, checking, _, _, keeping = mode
     if checking:
         anomaly.check_forward(op, values, bare(out))
     if not mask or not grad:
@@ -203,8 +209,13 @@ def _finish(
     if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
     result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, mode)
-    if checking:
+    if checking or keeping:
         result._node.note().where = errors.user_line()
+    if keeping:
+        result._node.note().value = out
+        for node, array in zip(nodes, data, strict=True):
+            if isinstance(node, Node) and node.op is None:
+                node.note().value = array
     return result
 
 
