@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import unbroadcast
+from ..broadcasting import unbroadcast
 from ..composites import COMPOSITES
 from ..errors import NotDifferentiableError, ShapeError
 from ..numpy_api import full_name

@@ -109,8 +109,8 @@ def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
 
     Raises ``RuntimeError`` if it has drawn numbers behind vmap's back, the same for all examples.
     """
-    generators = {} if randomness == "same" else {id(g): g for g in [*_generators(call, 6, set()), np.random]}
-    before = {key: _state(g) for key, g in generators.items()}
+    generators = {} if randomness == "same" else {id(g): g for g in [*generators_of(call), np.random]}
+    before = {key: state_of(g) for key, g in generators.items()}
     known: set[int] = set()
     token = _open.set((*_open.get(), (level, m, randomness, known)))
     try:
@@ -118,15 +118,21 @@ def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
     finally:
         _open.reset(token)
     for key, g in generators.items():
-        if key not in known and _state(g) != before[key]:
+        if key not in known and state_of(g) != before[key]:
             what = "np.random" if g is np.random else "a generator that the function has from elsewhere"
             raise RuntimeError(f"vmap: {what} was used inside, and gave all examples the same numbers. {_ADVICE}")
 
 
-def _state(generator: Any) -> bytes:
+def state_of(generator: Any) -> bytes:
+    """What decides of a generator's next numbers."""
     if isinstance(generator, np.random.Generator):
         return pickle.dumps(generator.bit_generator.state)
     return pickle.dumps(generator.get_state(legacy=False))
+
+
+def generators_of(value: Any) -> Iterator[Any]:
+    """The generators that a function, or a nest of arguments, can reach."""
+    return _generators(value, 6, set())
 
 
 def _generators(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from ..graph import Node
+from ..pytrees import Nest
 
 Role = Literal["parameter", "data", "value", "cotangent", "result"]
 
@@ -66,6 +67,12 @@ class Program:
     loss        the number that was differentiated
     values      for each node of the recorded graph the variable that holds its value
     cotangents  for each node that backward met the variable that holds its complete cotangent
+    paths       for each input where it is in the arguments: "W1", "layers.0.W"; "x", "batch.tokens"
+    signature   the names of the loss function's arguments, the parameters first
+    structure   the parameters as a nest
+    fixed       arguments that are not arrays, which the program holds for
+    summed      whether the function returned a vector of losses, whose sum was differentiated
+    notes       what holds only for the run that was written down, in words
     """
 
     def __init__(self) -> None:
@@ -75,6 +82,12 @@ class Program:
         self.loss: Variable | None = None
         self.values: dict[Node, Variable] = {}
         self.cotangents: dict[Node, Variable] = {}
+        self.paths: dict[Variable, str] = {}
+        self.signature: tuple[str, ...] = ()
+        self.structure: Nest | None = None
+        self.fixed: dict[str, Any] = {}
+        self.summed = False
+        self.notes: list[str] = []
 
     def variables(self) -> Iterator[Variable]:
         """All variables, in the order of their computation."""
