@@ -2,6 +2,7 @@
 
 from . import errors, minibatch, nn, optim, special
 from .custom import primitive
+from .derivation.explain import explain
 from .drawing import draw
 from .mapping import vmap
 from .minibatch.per_example import per_example_grads
@@ -17,6 +18,7 @@ __all__ = [
     "draw",
     "enable_grad",
     "errors",
+    "explain",
     "grad",
     "hessian",
     "hvp",
