@@ -1,6 +1,8 @@
 """tinygrad_mb: reverse-mode automatic differentiation of mini-batches on NumPy."""
 
 from . import errors, minibatch, nn, optim, special
+from .checking.assertions import assert_gradients
+from .checking.gradcheck import gradcheck
 from .custom import primitive
 from .derivation.explain import explain
 from .drawing import draw
@@ -13,6 +15,7 @@ from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [
     "Tensor",
+    "assert_gradients",
     "defvjp",
     "detect_anomaly",
     "draw",
@@ -20,6 +23,7 @@ __all__ = [
     "errors",
     "explain",
     "grad",
+    "gradcheck",
     "hessian",
     "hvp",
     "jacobian",

@@ -1,0 +1,28 @@
+"""The checkers as assertions, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .gradcheck import gradcheck
+
+
+def assert_gradients(fn: Callable[..., Any], *inputs: Any, hand: Any = None, **options: Any) -> None:
+    """Raise ``AssertionError``, with the checker's report as its message, unless the gradients of ``fn`` are right.
+
+    Without ``hand``, the gradients that the engine computes are compared with differences: ``inputs`` and ``options``
+    are those of ``gradcheck``.  With ``hand``, a function or a nest of arrays that a person derived, ``fn`` is a loss
+    function and ``inputs`` are ``params, *batch``: the gradients by hand are compared with those of the engine, and
+    ``options`` are those of ``check_derivation``.
+
+    >>> import numpy as np, tinygrad_mb as tg
+    >>> tg.assert_gradients(np.tanh, np.array([0.5, -1.0]))
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    if hand is None:
+        gradcheck(fn, *inputs, **options).assert_ok()
+    else:
+        from .derivations import check_derivation
+
+        check_derivation(fn, inputs[0], hand, *inputs[1:], **options).assert_ok()
