@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from ..graph import Node
-from ..pytrees import Nest
 
 Role = Literal["parameter", "data", "value", "cotangent", "result"]
 
@@ -69,8 +68,7 @@ class Program:
     cotangents  for each node that backward met the variable that holds its complete cotangent
     paths       for each input where it is in the arguments: "W1", "layers.0.W"; "x", "batch.tokens"
     signature   the names of the loss function's arguments, the parameters first
-    structure   the parameters as a nest
-    fixed       arguments that are not arrays, which the program holds for
+    arguments   the arguments by these names: nests of variables, in the place of arrays, and of what else there was
     summed      whether the function returned a vector of losses, whose sum was differentiated
     notes       what holds only for the run that was written down, in words
     """
@@ -84,8 +82,7 @@ class Program:
         self.cotangents: dict[Node, Variable] = {}
         self.paths: dict[Variable, str] = {}
         self.signature: tuple[str, ...] = ()
-        self.structure: Nest | None = None
-        self.fixed: dict[str, Any] = {}
+        self.arguments: dict[str, Any] = {}
         self.summed = False
         self.notes: list[str] = []
 

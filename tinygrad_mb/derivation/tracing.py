@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from keyword import iskeyword
 from types import FrameType
 from typing import Any
 
@@ -28,10 +29,10 @@ from .program import Call, Program, Role, Variable, variables_in
 class Writer:
     """Adds the calls made on traced arrays to a program; ``role`` is what their results are."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, start: int = 0) -> None:
         self.program = program
         self.role: Role = "value"
-        self._next = 0
+        self._next = start
 
     def variable(self, value: Any, role: Role, name: str | None = None) -> Variable:
         """A new variable for a value."""
@@ -64,7 +65,6 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     first, *others = argument_names(loss_fn, len(args) + 1)
     program.signature = (first, *others)
     nest = Nest(wrt)
-    program.structure = nest
     leaves = []
     for path, leaf in zip(nest.paths, nest.leaves, strict=True):
         array = np.array(data_of(leaf))
@@ -73,13 +73,14 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
                 f"derive: the parameter {path or first} is of dtype {array.dtype}, and gradients are of real "
                 "floating-point numbers only: write 1.0 for 1"
             )
-        variable = writer.variable(array, "parameter", identifier(path or first))
+        variable = writer.variable(array, "parameter", _free(path or first, program))
         program.inputs.append(variable)
         program.paths[variable] = path
         tensor = Tensor(Traced(array, variable, writer)).named(variable.name or "")
         tensor.requires_grad = True
         program.values[tensor.node] = variable
         leaves.append(tensor)
+    program.arguments[first] = nest.fill(program.inputs)
     batch = [_data(arg, name, writer) for arg, name in zip(args, others, strict=True)]
     names: dict[Variable, str] = {}
     with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), _local_names(names):
@@ -129,28 +130,36 @@ def argument_names(fn: Callable[..., Any], count: int) -> list[str]:
     return [*names, *[name for name in defaults if name not in names]][:count]
 
 
-def identifier(path: str) -> str:
-    """A path such as ``layers.0.W`` as the name of a variable: ``layers_0_W``."""
+def _free(path: str, program: Program) -> str:
+    """A path such as ``layers.0.W`` as the name of an input that no other one has: ``layers_0_W``."""
     name = re.sub(r"\W", "_", path)
-    return f"p{name}" if name[:1].isdigit() else name
+    name = f"p{name}" if name[:1].isdigit() else name
+    taken = {v.name for v in program.inputs} | RESERVED
+    if path != name or path not in program.signature:
+        taken |= set(program.signature)
+    while name in taken or iskeyword(name):
+        name += "_"
+    return name
 
 
 def _data(arg: Any, name: str, writer: Writer) -> Any:
     """An argument with traced arrays in the place of its arrays; what is no array stays as it is."""
-    nest, leaves = Nest(arg), []
+    nest, leaves, variables = Nest(arg), [], []
     for path, leaf in zip(nest.paths, nest.leaves, strict=True):
         values = data_of(leaf)
         if not isinstance(values, (np.ndarray, np.generic, float)) or np.asarray(values).dtype.kind not in "fiub":
-            if path == "":
-                writer.program.fixed[name] = values
             leaves.append(leaf)
+            variables.append(leaf)
             continue
         array = np.array(values)
-        variable = writer.variable(array, "data", identifier(path if path and not path[0].isdigit() else name + path))
+        label = path if path and not path[0].isdigit() else name + path
+        variable = writer.variable(array, "data", _free(label, writer.program))
+        variables.append(variable)
         writer.program.inputs.append(variable)
         writer.program.paths[variable] = f"{name}.{path}" if path else name
         traced = Traced(array, variable, writer)
         leaves.append(Tensor(traced) if isinstance(leaf, Tensor) else traced)
+    writer.program.arguments[name] = nest.fill(variables)
     return nest.fill(leaves, whole=True)
 
 
@@ -203,7 +212,7 @@ _ROLES = {
     "matmul": _Z, "linear": _Z, "conv2d": _Z, "tanh": _H, "relu": _H, "sigmoid": _H, "softmax": "p",
     "log_softmax": "logp", "cross_entropy": "losses", "squared_error": "losses", "binary_cross_entropy": "losses",
 }  # fmt: skip
-RESERVED = frozenset({"np", "m", "len", "lambda", "in", "is", "if", "for", "del", "gradients"})
+RESERVED = frozenset({"np", "m", "len", "range", "gradients"})
 
 
 def give_names(program: Program, names: dict[Variable, str]) -> None:

@@ -1,0 +1,105 @@
+"""``derive``: the backward pass of a loss function, written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import data_of
+from ..errors import TracedValueError
+from ..pytrees import Nest
+from . import numpy_source
+from .expansions import expand
+from .passes import simplify
+from .program import Program
+from .sizes import align
+from .tracing import trace
+
+_MORE = (0, 1, 3)  # examples than the batch has, in the three runs
+
+
+def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivation:
+    """The derivation of the gradient of ``loss_fn(wrt, *example_args)`` by ``wrt``, for a person to read and to run.
+
+    ``wrt`` is a nest (a dict, say) of arrays, or a module; ``example_args`` are a batch, whose arrays have the examples
+    along axis 0.  The function returns one number; where it returns a vector of losses, their sum is meant.  It is
+    called three times, with batches of other sizes made from the rows of the given one, to see which numbers follow
+    the number of examples.
+
+    Raises ``TracedValueError`` where the function asks an array for plain numbers (a branch, ``float()``),
+    ``RuntimeError`` if it draws random numbers, ``TypeError`` if the loss does not depend on ``wrt``.
+
+    >>> import numpy as np, tinygrad_mb as tg
+    >>> def loss(params, x, y):
+    ...     f = x @ params["w"] + params["b"]
+    ...     return np.square(f - y).mean()
+    >>> d = tg.derive(loss, {"w": np.zeros(2), "b": np.zeros(())}, np.ones((5, 2)), np.ones(5))
+    >>> print(d.numpy())
+    """
+    m = next((n for arg in example_args for n in _lengths(arg)), 1)
+    programs = []
+    ms: list[int] = []
+    for more in _MORE:
+        try:
+            args = [_resized(arg, m, m + more) for arg in example_args]
+            programs.append(trace(loss_fn, wrt, args))
+        except (ValueError, IndexError, TypeError) as error:
+            if not more or isinstance(error, TracedValueError):
+                raise
+            break
+        ms.append(m + more)
+    return Derivation(programs, ms)
+
+
+class Derivation:
+    """The gradient of a loss, as a program and as what is printed of it.
+
+    program  the calls of the forward and of the backward pass, as they were made
+    """
+
+    def __init__(self, programs: list[Program], ms: list[int]) -> None:
+        expanded = [expand(program) for program in programs]
+        self.program = _aligned(programs, ms)
+        self._plain = simplify(_aligned(expanded, ms))
+
+    def numpy(self) -> str:
+        """The forward and the backward pass as a function of plain NumPy, which runs alone.
+
+        It takes what the loss function takes, and returns the loss and the gradients, in the structure of the
+        parameters.
+        """
+        return numpy_source.source(self._plain)
+
+    def __repr__(self) -> str:
+        return f"<Derivation of {', '.join('d' + v.name for v in self.program.inputs if v.role == 'parameter')}>"
+
+
+def _aligned(programs: list[Program], ms: list[int]) -> Program:
+    if len(programs) == len(_MORE):
+        return align(programs, ms)
+    programs[0].notes.append(f"the function runs for {ms[0]} examples only")
+    return programs[0]
+
+
+def _lengths(arg: Any) -> list[int]:
+    """The lengths of axis 0 of the arrays in an argument."""
+    leaves = [data_of(leaf) for leaf in Nest(arg).leaves]
+    return [len(leaf) for leaf in leaves if isinstance(leaf, np.ndarray) and leaf.ndim]
+
+
+def _resized(arg: Any, m: int, size: int) -> Any:
+    """An argument with ``size`` examples in the place of ``m``, the first ones repeated."""
+    if size == m:
+        return arg
+    nest = Nest(arg)
+    rows = np.arange(size) % max(m, 1)
+
+    def longer(leaf: Any) -> Any:
+        values = data_of(leaf)
+        if not isinstance(values, np.ndarray) or values.ndim == 0 or len(values) != m:
+            return leaf
+        return values[rows] if values is leaf else type(leaf)(values[rows])
+
+    return nest.fill([longer(leaf) for leaf in nest.leaves], whole=True)
