@@ -154,8 +154,8 @@ def _broadcast_axes(shape: tuple[int, ...], parent: tuple[int, ...]) -> tuple[in
 def _losses(root: Node, nodes: Sequence[Node]) -> tuple[list[Node], int, str]:
     """The arrays of one loss for each example, how many examples there are, and if there are none, why.
 
-    They are what the loss, or the numbers that it is computed from, are reductions of, if it depends on data of that
-    length.  NB: a penalty on weights whose constants have as many rows as the batch would be taken for one, too.
+    They are what the loss, or the numbers that it is computed from, are reductions of, where they depend on data of
+    that length.  NB: a penalty on weights that is made with constants of the same length would be taken for one, too.
     """
     if root.shape:
         found = [root]
@@ -179,11 +179,12 @@ def _losses(root: Node, nodes: Sequence[Node]) -> tuple[list[Node], int, str]:
 
 
 def _is_of_data(node: Node) -> bool:
-    """Whether a value depends on constants, or on indices, with as many rows as it has itself."""
+    """Whether a value depends on constants, or on indices, along an axis of which its rows can stand."""
+    m = node.shape[0]
     for found in ancestors(node):
         arrays: list[Any] = [found] if found.op is None and found.plan is None else []
         index = found.params[0] if found.op is not None and found.op.name == "index" else ()
         arrays += [part for part in (index if isinstance(index, tuple) else (index,)) if isinstance(part, np.ndarray)]
-        if any(array.shape[:1] == node.shape[:1] for array in arrays):
+        if any(n and m and n % m == 0 for array in arrays for n in array.shape):
             return True
     return False

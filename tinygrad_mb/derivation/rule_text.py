@@ -72,7 +72,8 @@ def formula(rule: Rule, node: Node, position: int, label: Callable[[Any], str]) 
     writer = _Writer(terms, known, getattr(fn, "__globals__", {}))
     if isinstance(body := _body(fn), ast.expr):
         return writer.visit(body).text
-    return writer.call(fn.__name__, [ast.Name(name) for name in inspect.signature(fn).parameters]).text
+    name = fn.__name__.replace("<lambda>", "its rule")
+    return writer.call(name, [ast.Name(name) for name in inspect.signature(fn).parameters]).text
 
 
 def _operand(x: Any, label: Callable[[Any], str]) -> Term:
@@ -196,6 +197,7 @@ PHRASES: dict[str, Callable[..., Term]] = {
     "softmax_minus_one_hot": _named("softmax({0}) - one_hot({1})", _SUM),
     "sigmoid": _named("sigmoid({0})"),
     "sqrt": lambda a: Term(f"√{a.within(_ATOM)}", _POWER),
+    "floor_divide": lambda a, b: Term(f"⌊{a.within(_PRODUCT)} / {b.within(_SIGN)}⌋"),
     "unpatch": _named("{0} of each window added to its pixels", 0),
     "patches": _named("{0} cut into windows", 0),
     "_conv2d_vjp_x": _named("δ spread through the kernels {1} over the pixels", 0),
