@@ -91,10 +91,12 @@ class Outcome:
 
     @property
     def what(self) -> str:
-        """What was compared: "35 of 35 entries"."""
-        what = f"{self.checked:,} of {self.entries:,} entries"
-        if self.order == 2:
-            what += " of the second derivative"
+        """What was compared: "all 35 entries", or "200 of 10,000 entries and 5 directions"."""
+        if self.checked < self.entries:
+            what = f"{self.checked:,} of {self.entries:,} entries"
+        else:
+            what = f"all {self.entries:,} entries" if self.entries > 1 else _count(self.entries, "entry")
+        what += " of the second derivative" if self.order == 2 else ""
         return what + (f" and {self.directions} directions" if self.directions else "")
 
     def headline(self) -> str:
@@ -103,8 +105,9 @@ class Outcome:
         if not self.finite:
             return f"{name} returns numbers that are not finite, so that there is no gradient to check."
         wrong, undecided = len(self.of_kind("wrong", "not finite")), len(self.of_kind("undecided"))
-        parts = [f"{wrong:,} wrong"] * bool(wrong) + [f"{undecided:,} could not be decided"] * bool(undecided)
-        return f"{name}: of {self.what}, {' and '.join(parts)} ({self.method})."
+        parts = [_count(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
+        parts += [_count(undecided, "entry") + " could not be decided"] * bool(undecided)
+        return f"{name}: {' and '.join(parts)}, of {self.what} checked ({self.method})."
 
     def details(self) -> Iterator[str | Table]:
         """What is wrong, and what to look at."""
@@ -122,7 +125,7 @@ class Outcome:
                     "it compute in float32 somewhere, or round?"
                 )
         else:
-            part = f", {size(100 * worst.relative)} % of it" if math.isfinite(worst.relative) else ""
+            part = f", {100 * worst.relative:.3g} % of it" if math.isfinite(worst.relative) else ""
             worst_of = "Worst: " if len(self.wrong) > 1 else ""
             yield (
                 f"{worst_of}{worst} is {number(worst.value)}, and should be {number(worst.reference)}: off by "
@@ -161,15 +164,15 @@ class Outcome:
         wrong = [e for e in self.of_kind("wrong") if e.reference]
         if len(wrong) < 2:
             return
-        ratios = np.array([e.value / e.reference for e in wrong])
-        if np.ptp(ratios) <= 1e-6 * np.abs(ratios).max():
-            if ratios[0] == 0:
+        ratio = wrong[0].value / wrong[0].reference
+        if all(abs(e.value - ratio * e.reference) <= 1e-6 * abs(e.value) + 2 * e.tolerance for e in wrong):
+            if ratio == 0:
                 yield (
                     "All of these are 0, as if nothing depended on them: derivatives are lost by .data, .numpy(), "
                     "detach() and stop_gradient()."
                 )
             else:
-                yield f"All of these are {number(ratios[0])} times what they should be."
+                yield f"All of these are {number(ratio)} times what they should be."
 
     def _blame(self) -> Iterator[str]:
         """Which operation's rule is wrong, if one is."""
@@ -191,6 +194,10 @@ class Outcome:
                     "Each operation's own rule is right here, so look at what is between the operations: numbers taken "
                     "out of Tensors, with .data, .numpy() or float(), count as constants, as does stop_gradient()."
                 )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun if n == 1 else noun.removesuffix('y') + 'ies'}"
 
 
 class GradcheckReport(Report):

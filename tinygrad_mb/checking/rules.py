@@ -53,8 +53,7 @@ def _compare(node: Node, position: int, pull: Any, rng: np.random.Generator) -> 
     def line(t: float) -> float:
         moved = [*values]
         moved[position] = x + t * v
-        with np.errstate(all="ignore"):
-            out = op.fn(moved, *node.params) if op.variadic else op.fn(*moved, *node.params)
+        out = op.fn(moved, *node.params) if op.variadic else op.fn(*moved, *node.params)
         return float((g * out).sum())
 
     claimed = float((pull(g, node, node.saved) * v).sum())

@@ -76,14 +76,13 @@ class Subject:
                     "checked"
                 )
         again = self._outputs(self.leaves)
-        with np.errstate(all="ignore"):
-            for one, other in zip(outs, again, strict=True):
-                if one.shape != other.shape or not np.allclose(one, other, 1e-10, 0, equal_nan=True):
-                    raise ValueError(
-                        f"gradcheck: {self.name} gives two different values for the same inputs, as functions do that "
-                        "draw random numbers. Draw them before and pass them as an argument, or make the generator "
-                        "inside the function, np.random.default_rng(0)"
-                    )
+        for one, other in zip(outs, again, strict=True):
+            if one.shape != other.shape or not np.allclose(one, other, 1e-10, 0, equal_nan=True):
+                raise ValueError(
+                    f"gradcheck: {self.name} gives two different values for the same inputs, as functions do that "
+                    "draw random numbers. Draw them before and pass them as an argument, or make the generator "
+                    "inside the function, np.random.default_rng(0)"
+                )
         single = sum(out.size for out in outs) == 1
         rng = np.random.default_rng(seed)
         self.weights = [
@@ -149,8 +148,7 @@ class Subject:
             moved = [*self.leaves]
             for k, direction in directions.items():
                 moved[k] = self.leaves[k] + t * direction
-            with np.errstate(all="ignore"):
-                return self._number(self._outputs(moved))
+            return self._number(self._outputs(moved))
 
         return line
 
@@ -162,8 +160,7 @@ class Subject:
             moved = [x.astype(complex) for x in self.leaves] if isinstance(t, complex) else [*self.leaves]
             moved[k] = moved[k].copy()
             moved[k].flat[place] += t
-            with np.errstate(all="ignore"):
-                return self._number(self._outputs(moved))
+            return self._number(self._outputs(moved))
 
         size = abs(float(leaf.flat[place]))
         return line, 2.0 ** math.ceil(math.log2(size)) if size > 1 else 1.0
