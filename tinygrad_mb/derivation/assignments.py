@@ -1,5 +1,7 @@
 """Primitives that assign into an array, as the lines that a person would write in their place."""
 
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
 import math
@@ -11,7 +13,6 @@ import numpy as np
 from ..vjps import convolution, indexing
 from .program import Call
 from .python_text import ATOM, Operand, argument, index_text
-from .sizes import form_of
 
 
 def _given(call: Call, names: str) -> list[Any]:

@@ -73,7 +73,7 @@ class Derivation:
         return numpy_source.source(self._plain)
 
     def __repr__(self) -> str:
-        return f"<Derivation of {', '.join('d' + v.name for v in self.program.inputs if v.role == 'parameter')}>"
+        return f"<Derivation of {', '.join(f'd{v.name}' for v in self.program.inputs if v.role == 'parameter')}>"
 
 
 def _aligned(programs: list[Program], ms: list[int]) -> Program:

@@ -1,7 +1,7 @@
 """Primitives of ours in plain NumPy: what a person would write in their place.
 
-An expansion runs on traced arrays, and so adds its own calls to the program.  A primitive that assigns into an array has
-none: the printer knows the lines that it comes to.
+An expansion runs on traced arrays, and so adds its own calls to the program.  A primitive that assigns into an array
+has none: the printer knows the lines that it comes to.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,no-any-return"

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..vjps import convolution
 from . import assignments
 from .program import Call, Program, Variable, variables_in
-from .python_text import ATOM, Text, argument, array_text, expression
+from .python_text import ATOM, Text, array_text, expression
 from .sizes import form_of
 
 WIDTH = 100
@@ -20,7 +21,7 @@ _CODE = 72  # a longer line is taken apart, where it can be
 _INDENT = "    "
 _TEMPORARY: dict[Any, str] = {
     np.exp: "e", np.sum: "total", np.mean: "mean", np.max: "top", np.sqrt: "root", np.var: "var", np.arange: "places",
-    np.full: "filled", np.subtract: "difference", np.matmul: "product",
+    np.full: "filled", np.subtract: "error", np.matmul: "product", convolution.patches: "windows",
 }  # fmt: skip
 _CHEAP = (np.transpose, np.arange)
 
@@ -69,7 +70,7 @@ class _Writer:
     def _needs_line(self, call: Call) -> bool:
         if call.out in self.names or call.function in assignments.STATEMENTS:
             return True
-        if call.function in _CHEAP or self._adds_axes(call):
+        if call.function in _CHEAP or self._adds_axes(call) or self._is_trivial(call):
             return False
         return self.uses[call.out] > 1
 
@@ -80,6 +81,17 @@ class _Writer:
             and all(part is None or part == slice(None) for part in call.args[1] if not isinstance(part, Variable))
             and not any(isinstance(part, Variable) for part in call.args[1])
         )
+
+    def _is_trivial(self, call: Call) -> bool:
+        """Whether a call is no longer than a name for it: ``1 - p``, ``x[:, 0]``."""
+        operands = [a for a in call.args if isinstance(a, Variable)]
+        if len(operands) != 1 or operands[0].name is None or call.kwargs:
+            return False
+        if call.function in (np.add, np.subtract):
+            return all(isinstance(a, (Variable, int, float)) for a in call.args)
+        if call.function is operator.getitem and isinstance(call.args[1], tuple):
+            return all(isinstance(part, (int, slice)) for part in call.args[1])
+        return False
 
     def _name(self, variable: Variable) -> str:
         """The variable's name in the source, which no other has."""
@@ -93,9 +105,7 @@ class _Writer:
         return self.names[variable]
 
     def _temporary(self, call: Call) -> str:
-        if call.out.role == "cotangent":
-            return "g"
-        return _TEMPORARY.get(call.function, "t")
+        return _TEMPORARY.get(call.function) or ("g" if call.out.role == "cotangent" else "t")
 
     # ---------------------------------------------------------------------------------------- lines
 
@@ -143,7 +153,7 @@ class _Writer:
             code = statement(name, call, operand)
         else:
             code = [f"{name} = {expression(self._with_constants(call), operand).code}"]
-        return _Line(call.out, code, self._comment(call), needs)
+        return _Line(call.out, code, self._comment(call, needs), needs)
 
     def _with_constants(self, call: Call) -> Call:
         """A call with names in the place of long constant arrays."""
@@ -224,11 +234,11 @@ class _Writer:
 
     # ------------------------------------------------------------------------------------- comments
 
-    def _comment(self, call: Call) -> str:
+    def _comment(self, call: Call, needs: set[Variable]) -> str:
         """The shapes, and where the examples are added up."""
         out = shape_text(call.out.shape)
-        arrays = [v for v in variables_in((call.args, call.kwargs))]
-        summed = any(_has_m(v.shape) for v in arrays) and not _has_m(call.out.shape)
+        arrays = list(variables_in((call.args, call.kwargs)))
+        summed = any(_has_m(v.shape) for v in needs) and not _has_m(call.out.shape)
         if call.function is np.matmul:
             text = " @ ".join([shape_text(v.shape) for v in arrays])
             return f"{text}: Σ over the m examples" if summed else f"{text} -> {out}"
@@ -260,7 +270,7 @@ class _Writer:
 
     def _head(self) -> list[str]:
         """Lines that take the arguments apart."""
-        lines = []
+        lines: list[str] = []
         for name in self.program.signature:
             pairs = [(self.names[v], code) for v, code in accesses(self.program.arguments[name], name)]
             pairs = [(short, code) for short, code in pairs if short != code]
@@ -292,7 +302,7 @@ class _Writer:
             if isinstance(tree, Variable):
                 return self.names[next(paths)]
             if isinstance(tree, dict):
-                return f"{{{', '.join([f'{key!r}: {structure(part)}'.replace(chr(39), chr(34)) for key, part in tree.items()])}}}"
+                return f"{{{', '.join([f'{_key(key)}: {structure(part)}' for key, part in tree.items()])}}}"
             if isinstance(tree, (tuple, list)):
                 parts = ", ".join([structure(part) for part in tree])
                 return f"[{parts}]" if isinstance(tree, list) else f"({parts}{',' if len(tree) == 1 else ''})"
@@ -307,10 +317,14 @@ def accesses(tree: Any, code: str) -> Iterator[tuple[Variable, str]]:
         yield tree, code
     elif isinstance(tree, dict):
         for key, part in tree.items():
-            yield from accesses(part, f'{code}["{key}"]' if isinstance(key, str) else f"{code}[{key!r}]")
+            yield from accesses(part, f"{code}[{_key(key)}]")
     elif isinstance(tree, (tuple, list)):
         for k, part in enumerate(tree):
             yield from accesses(part, f"{code}[{k}]")
+
+
+def _key(key: Any) -> str:
+    return f'"{key}"' if isinstance(key, str) and key.isidentifier() else repr(key)
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

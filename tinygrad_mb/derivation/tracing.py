@@ -207,10 +207,11 @@ def _is_users(frame: FrameType) -> bool:
     return module not in ("tinygrad_mb", "numpy") and (module == "__main__" or module not in sys.stdlib_module_names)
 
 
-_Z, _H = "z", "h"
+_PRODUCTS = ("matmul", "linear", "conv2d")
+_ACTIVATIONS = ("tanh", "relu", "sigmoid", "softmax", "log_softmax", "cross_entropy", "binary_cross_entropy")
 _ROLES = {
-    "matmul": _Z, "linear": _Z, "conv2d": _Z, "tanh": _H, "relu": _H, "sigmoid": _H, "softmax": "p",
-    "log_softmax": "logp", "cross_entropy": "losses", "squared_error": "losses", "binary_cross_entropy": "losses",
+    "tanh": "h", "relu": "h", "sigmoid": "h", "softmax": "p", "log_softmax": "logp", "cross_entropy": "losses",
+    "squared_error": "losses", "binary_cross_entropy": "losses",
 }  # fmt: skip
 RESERVED = frozenset({"np", "m", "len", "range", "gradients"})
 
@@ -227,18 +228,22 @@ def give_names(program: Program, names: dict[Variable, str]) -> None:
     assert program.loss is not None
     wanted = {variable: re.sub(r"\W", "_", name) for variable, name in names.items() if variable.name is None}
     wanted[program.loss] = "loss"
+    sums: set[Node] = set()  # products with weights, and what is added to them
+    for node in nodes:
+        if _op_of(node) in _PRODUCTS or (_op_of(node) == "add" and any(p in sums for p in node.inputs)):
+            sums.add(node)
     by_role = {}
     for node in nodes:
-        variable, op = program.values[node], node.op
-        if op is None or variable in wanted or variable.name is not None:
+        variable = program.values[node]
+        if node.op is None or variable in wanted or variable.name is not None:
             continue
-        role = _ROLES.get(op.name)
-        if op.name == "add" and any(_op_of(p) in ("matmul", "conv2d") and len(users[p]) == 1 for p in node.inputs):
-            role = _Z
-        if role is _Z and op.name != "add" and len(users.get(node, ())) == 1 and _op_of(users[node][0]) == "add":
-            role = None
-        if role:
-            by_role[variable] = role
+        if node in sums:
+            if not (len(users.get(node, ())) == 1 and users[node][0] in sums and _op_of(users[node][0]) == "add"):
+                by_role[variable] = "z"
+        elif node.op.name in _ROLES:
+            by_role[variable] = _ROLES[node.op.name]
+        elif any(_op_of(user) in _ACTIVATIONS for user in users.get(node, ())):
+            by_role[variable] = "z"
     _number(wanted, taken)
     _number(by_role, taken)
     for node in sorted(program.cotangents, key=lambda node: node.order, reverse=True):
@@ -258,7 +263,7 @@ def _number(wanted: dict[Variable, str], taken: set[str | None]) -> None:
     for variable in sorted(wanted, key=lambda v: v.index):
         groups.setdefault(wanted[variable], []).append(variable)
     for base, group in groups.items():
-        single = len(group) == 1 and base not in taken and base not in (_Z, _H)
+        single = len(group) == 1 and base not in taken
         numbered = (f"{base}{'_' if base[-1].isdigit() else ''}{k}" for k in count(1))
         for variable in group:
             variable.name = base if single else next(name for name in numbered if name not in taken)
