@@ -259,6 +259,35 @@ def test_a_terminal_without_greek_letters_gets_the_text_all_the_same():
     assert "over the m examples" in done.stdout
 
 
+def test_the_page_about_the_command_line_shows_its_output(tmp_path, monkeypatch, capsys):
+    page = (EXAMPLES.parent / "command_line.md").read_text(encoding="utf-8")
+    for path in EXAMPLES.glob("my_derivation*.py"):
+        shutil.copy(path, tmp_path)
+    right = (EXAMPLES / "my_derivation.py").read_text()
+    (tmp_path / "my_typo.py").write_text(right.replace("axis=1).mean()", "axis=2).mean()"))
+    monkeypatch.chdir(tmp_path)
+    shown = dict(re.findall(r"```text\n\$ tinygrad-mb (.*)\n((?:.*\n)*?)```", page))
+    printed = {}
+    for command in shown:
+        main(command.split())
+        printed[command] = "".join(capsys.readouterr())
+
+    def comparable(text):  # the last digits are the processor's own, and each Python underlines in its own way
+        return [re.sub(r"\d\.\de-\d\d", "#", line) for line in text.splitlines() if line.strip(" ^~")]
+
+    for command in ("check my_derivation.py", "check my_derivation_wrong.py", "check my_typo.py"):
+        assert comparable(shown[command]) == comparable(printed[command]), command
+    programs = [{}, {}]
+    for program, text in zip(programs, (shown, printed), strict=True):
+        exec(text["derive my_derivation.py --numpy"], program)
+        exec(right, program)
+        loss, gradients = program["gradients"](program["params"], program["x"], program["y"])
+        expected = program["hand_gradients"](program["params"], program["x"], program["y"])
+        for name, g in expected.items():
+            np.testing.assert_allclose(gradients[name], g, rtol=1e-12, atol=1e-14)
+        assert loss == pytest.approx(program["loss"](program["params"], program["x"], program["y"]), rel=1e-14)
+
+
 # -------------------------------------------------------------------------------------------- the demo
 
 

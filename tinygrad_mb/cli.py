@@ -145,4 +145,4 @@ def _say(text: str) -> None:
     """Print text also where the terminal has no Greek letters."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(text)
+    print(text.rstrip())

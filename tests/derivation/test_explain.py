@@ -32,9 +32,13 @@ def net():
     return params, {"z": z, "h": h, "e": e}, (np.square(e) / 2).named("losses").mean().named("loss")
 
 
+def blocks(text):
+    return re.split(r"\n(?! )", text)
+
+
 def block(text, title):
     """The lines of one step, without their indent."""
-    (found,) = [b for b in text.split("\n\n") if b.partition("\n")[0].startswith(title)]
+    (found,) = [b for b in blocks(text) if b.startswith(title)]
     return [line.strip() for line in found.split("\n")[1:]]
 
 
@@ -45,7 +49,7 @@ def numbers(lines):
 def test_each_step_says_what_comes_in_by_which_rule_it_goes_on_and_to_whom(net):
     _, _, loss = net
     text = str(tg.explain(loss))
-    titles = [b.partition("\n")[0] for b in text.split("\n\n")]
+    titles = [b.partition("\n")[0] for b in blocks(text)]
     assert titles == [
         "Backward from loss: 9 operations, 4 parameters",
         "#1  loss = mean(losses)",
@@ -110,6 +114,18 @@ def test_one_examples_part(net):
     for wrong in (-1, 3):
         with pytest.raises(IndexError, match=f"there is no example {wrong}; 3 examples are told apart"):
             explanation.example(wrong)
+
+
+def test_single_values_can_be_asked_for(net):
+    _, _, loss = net
+    explanation = tg.explain(loss)
+    z = explanation.about("z").split("\n")
+    assert z[0] == "#8  z = #9 + b1  (3, 2)"
+    assert [line.strip() for line in z[1:]] == block(str(explanation), "#8")
+    assert explanation.about("#8", "b2") == "\n".join([*z, "b2, a parameter", *explanation.about("b2").split("\n")[1:]])
+    assert "of example 2: " in explanation.example(2).about("z")
+    with pytest.raises(KeyError, match="no value that the loss depends on is called 'x'"):
+        explanation.about("x")
 
 
 def test_where_there_are_no_examples_none_can_be_looked_at():
@@ -239,7 +255,7 @@ def test_a_loop_is_shown_by_its_first_and_its_last_time():
     text = str(explanation)
     assert text.startswith("Backward from #1: 903 operations, 1 parameter\n")
     assert "… the same 3 operations 297 more times, #7 to #897, and for the last time:" in text
-    assert len(text.split("\n\n")) < 20
+    assert len(blocks(text)) < 20
     assert "Σ over 300 uses, by #6, #9, #12, #15 and 296 more:" in text
     assert len(re.findall(r"^#\d+  ", explanation.text(limit=None), flags=re.MULTILINE)) == 903
 

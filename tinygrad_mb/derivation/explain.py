@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import Any, Literal, NamedTuple
 
@@ -76,9 +76,20 @@ class Explanation:
         Where a part is repeated four times or more, as by a loop, the first and the last time are shown, unless
         ``limit`` is None.
         """
-        indent = {"title": "", "line": "    ", "number": "        ", "sum": "    ", "note": "    "}
-        blocks = ["\n".join(indent[kind] + text for kind, text in block) for block in self._blocks(limit)]
-        return "\n\n".join(blocks)
+        return _written(self._blocks(limit))
+
+    def about(self, *names: str) -> str:
+        """What is said of the values with these names, or numbers, such as "h" or "#7".
+
+        Raises ``KeyError`` for a name that no value has.
+        """
+        steps = []
+        for name in names:
+            found = [n for n, k in self._number.items() if name in (n.name, f"#{k}")]
+            if not found:
+                raise KeyError(f"no value that the loss depends on is called {name!r}")
+            steps += [self._walk.steps[node] for node in found]
+        return _written(map(self._step, steps))
 
     def __str__(self) -> str:
         return self.text()
@@ -230,6 +241,11 @@ class Explanation:
         return f"{x.name or ''}#{self._number[x]}"
 
 
+def _written(blocks: Iterable[list[Line]]) -> str:
+    indent = {"title": "", "line": "    ", "number": "        ", "sum": "    ", "note": "    "}
+    return "\n".join(indent[kind] + text for block in blocks for kind, text in block)
+
+
 def _signature(node: Node) -> Any:
     """What operations that repeat have in common."""
     kinds = [(x.op is None, x.shape) if isinstance(x, Node) else x for x in node.inputs]
@@ -285,23 +301,18 @@ def explain(loss: Any) -> Explanation:
         ⊙ multiplies element by element
         @ is the matrix product
         .T exchanges the two axes
-    <BLANKLINE>
     #1  loss = mean(#2)
         δ: 1
         → #2: δ · 1/3, spread over (3,)
-    <BLANKLINE>
     #2  square(e)  (3,)
         δ, from #1; a number for each example: [0.3333 0.3333 0.3333]
         → e: 2 · δ ⊙ e
-    <BLANKLINE>
     #3  e = #4 - y  (3,)
         δ, from #2; a number for each example: [-1.3333  0.6667 -0.6667]
         → #4: δ
-    <BLANKLINE>
     #4  x @ w  (3,)
         δ, from #3; a number for each example: [-1.3333  0.6667 -0.6667]
         → w: x.T @ δ   ← Σ over the 3 examples
-    <BLANKLINE>
     w  (2,), a parameter
         gradient, from #4: [ 0.6667 -3.3333]
     """
