@@ -27,7 +27,7 @@ FIRST_STEP = 2.0**-13  # powers of two: added to most numbers they are exact
 FINER = 1 / 8
 MOST_LEVELS = 8
 _TINY = 2.0**-100  # the complex step
-_TRUSTED = 3  # finest levels that must all show a kink
+_TRUSTED = 3  # levels that agree, on a slope or on there being a kink, settle it
 
 
 class Level(NamedTuple):
@@ -84,14 +84,14 @@ def noise_of(line: Line, at_zero: float) -> tuple[float, float]:
     return max(noise, EPS * largest), largest
 
 
-def levels(line: Line, at_zero: float, noise: float, unit: float, scale: float, most: int) -> Iterator[Level]:
+def levels(line: Line, at_zero: float, noise: float, unit: float, scale: float) -> Iterator[Level]:
     """The slope at 0 by central differences with finer and finer steps, as long as they tell anything.
 
     noise  of the values of ``line``
     unit   what counts as a large slope
     scale  the size of the number that moves, or 1 if that is larger
     """
-    for k in range(most):
+    for k in range(MOST_LEVELS):
         h = FIRST_STEP * scale * FINER**k
         rounding = 6 * noise / h
         if rounding > 0.01 * unit:
@@ -116,22 +116,41 @@ def levels(line: Line, at_zero: float, noise: float, unit: float, scale: float, 
         yield Level(value, disagreement + rounding, origin, bent, low, high)
 
 
+def is_analytic(line: Line, scale: float, doubt: float) -> bool:
+    """Whether no part of a slope as large as ``doubt`` comes from what is not analytic.
+
+    On a circle around 0 in the complex plane, the values of an analytic function have no part that turns the other way
+    round (J. Lyness and C. Moler, "Numerical differentiation of analytic functions", 1967).
+    """
+    radius, turns = 2.0**-10 * scale, np.exp(0.25j * math.pi * np.arange(8))
+    values = np.array([complex(line(complex(radius * turn))) for turn in turns])
+    return bool(abs((values * turns).mean()) / radius < 0.1 * doubt)
+
+
 def judge(
-    claimed: float, line: Line, at_zero: float, noise: float, unit: float, scale: float, rtol: float, most: int
+    claimed: float, line: Line, at_zero: float, noise: float, unit: float, scale: float = 1.0, rtol: float = 1e-9
 ) -> Verdict:
     """Compare a slope with central differences.
 
-    It is right as soon as one step, whose error is small, agrees with it, and wrong only if none does: steps that are
-    too large cross a kink nearby, or miss what is narrow.
+    It is right as soon as one step, whose error is small, agrees with it.  It is wrong if three such steps agree on
+    another slope, or if none agrees with it: single steps may be too large, and cross a kink nearby or miss what is
+    narrow.
     """
     seen: list[Level] = []
-    for level in levels(line, at_zero, noise, unit, scale, most):
+    against: list[Level] = []
+    for level in levels(line, at_zero, noise, unit, scale):
         seen.append(level)
         tolerance = level.error + rtol * abs(level.value) + 1e-12 * unit
         constant = level.value == level.low == level.high == 0  # along the line, to the last bit
         tight = constant or level.error <= 1e-4 * abs(level.value) + 1e-7 * unit
         if not level.bent and tight and abs(claimed - level.value) <= tolerance:
             return Verdict("right", level.value, tolerance, level.origin)
+        if level.bent or not tight or (against and abs(level.value - against[-1].value) > 2 * tolerance):
+            against.clear()
+        else:
+            against.append(level)
+        if len(against) == _TRUSTED:
+            break
     if seen and all(level.bent for level in seen[-_TRUSTED:]):
         low, high, slack = seen[-1].low, seen[-1].high, seen[-1].error if math.isfinite(seen[-1].low) else 0.0
         slack = min(slack, 1e-4 * (high - low))

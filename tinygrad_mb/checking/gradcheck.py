@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPS, MOST_LEVELS, Verdict, complex_slope, judge, noise_of
+from .differences import EPS, Verdict, complex_slope, is_analytic, judge, noise_of
 from .outcomes import Entry, GradcheckReport, Outcome
 from .subjects import Subject, subject_of
 
 ALL_OF = 1000  # entries or fewer are all checked
 SAMPLE = 200  # of more
 DIRECTIONS = 5
-_THOROUGH = 20  # wrong entries, after which others get less attention each
+_THOROUGH = 20  # wrong entries, after which the complex step is believed
 _NOT_ANALYTIC = (
-    "the complex step disagrees with central differences, so the function is not analytic (abs, real, norm ...)"
+    "the complex step disagrees with central differences: the function is not analytic (abs, real, norm ...)"
 )
 
 
@@ -85,10 +85,10 @@ class _Check:
         if not math.isfinite(ahead) or not math.isfinite(behind) or shift > 1e3 * self.noise + 1e-12 * self.size:
             return self._central("for complex inputs its real values are others")
         unit = self._unit_along(direction)
-        for slope in (ahead, behind):
-            if judge(slope, line, value, self.noise, unit, 1.0, self.rtol, MOST_LEVELS).kind not in ("right", "kink"):
-                return self._central(_NOT_ANALYTIC)
         self.two_sided = abs(ahead - behind) > 1e-10 * unit
+        for slope in (ahead, behind):
+            if judge(slope, line, value, self.noise, unit).kind != ("kink" if self.two_sided else "right"):
+                return self._central(_NOT_ANALYTIC)
         return None
 
     def _central(self, reason: str) -> None:
@@ -107,7 +107,7 @@ class _Check:
                    for k, v in direction.items()]  # fmt: skip
         return max(math.sqrt(sum(squares)), 1e-2 * self.size, 1e-300)
 
-    def compare(self, claimed: float, line: Any, unit: float, scale: float, most: int = MOST_LEVELS) -> Verdict:
+    def compare(self, claimed: float, line: Any, unit: float, scale: float, trusting: bool = False) -> Verdict:
         """One slope against the reference; raises ``_MisledError`` if the complex step turns out not to be one."""
         value, exact = self.subject.value, self.method == "complex step"
         if exact:
@@ -118,16 +118,18 @@ class _Check:
                 origin = f"{self.rtol:.0e} of the value, and rounding"
                 if abs(claimed - slope) <= tolerance:
                     return Verdict("right", slope, tolerance, origin)
-                if most < MOST_LEVELS:
+                if trusting:
                     return Verdict("wrong", slope, tolerance, origin)
-        verdict = judge(claimed, line, value, self.noise, unit, scale, self.rtol, most)
-        if exact and verdict.kind in ("right", "undecided"):
+        verdict = judge(claimed, line, value, self.noise, unit, scale, self.rtol)
+        if not exact or verdict.kind == "kink":
+            return verdict
+        if abs(slope - verdict.reference) > verdict.tolerance:
             raise _MisledError
-        if exact and verdict.kind == "wrong" and abs(slope - verdict.reference) <= verdict.tolerance:
-            return Verdict("wrong", slope, tolerance, f"{self.rtol:.0e} of the value, and rounding")
-        return verdict
+        if verdict.kind != "wrong" and not is_analytic(line, scale, abs(claimed - slope)):
+            raise _MisledError
+        return Verdict("wrong", slope, tolerance, f"{self.rtol:.0e} of the value, and rounding")
 
-    def entry(self, k: int, place: int, most: int = MOST_LEVELS) -> Entry:
+    def entry(self, k: int, place: int, trusting: bool = False) -> Entry:
         """One entry of the k-th array, compared."""
         g, leaf = self.gradient[k], self.subject.leaves[k]
         index = tuple(int(i) for i in np.unravel_index(place, leaf.shape))
@@ -136,7 +138,7 @@ class _Check:
             verdict = Verdict("not finite", math.nan, math.nan, "")
         else:
             line, scale = self.subject.towards(k, place)
-            verdict = self.compare(claimed, line, self._unit(k, scale), scale, most)
+            verdict = self.compare(claimed, line, self._unit(k, scale), scale, trusting)
         return Entry(self.subject.paths[k], index, claimed, verdict.reference, verdict.tolerance, verdict.origin,
                      verdict.kind)  # fmt: skip
 
@@ -146,7 +148,7 @@ class _Check:
         bad = 0
         for k, places in enumerate(self.places):
             for place in places[np.isfinite(self.subject.leaves[k].flat[places])]:
-                found.append(self.entry(k, int(place), MOST_LEVELS if bad < _THOROUGH else 3))
+                found.append(self.entry(k, int(place), bad >= _THOROUGH))
                 bad += found[-1].kind != "right"
         if all(e.kind in ("right", "kink") for e in found):
             for _ in range(self.directions):

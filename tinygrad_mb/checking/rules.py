@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph import Node, differentiable_ancestors
-from .differences import EPS, MOST_LEVELS, judge, noise_of
+from .differences import EPS, judge, noise_of
 from .subjects import Subject
 
 
@@ -62,7 +62,7 @@ def _compare(node: Node, position: int, pull: Any, rng: np.random.Generator) -> 
         return None
     size = float(np.abs(g * _value(node)).sum())
     noise = max(EPS * size, noise_of(line, at_zero)[0])
-    verdict = judge(claimed, line, at_zero, noise, max(abs(claimed), 1e-3 * size, 1e-300), 1.0, 1e-9, MOST_LEVELS)
+    verdict = judge(claimed, line, at_zero, noise, max(abs(claimed), 1e-3 * size, 1e-300))
     return (claimed, verdict.reference) if verdict.kind == "wrong" else None
 
 
