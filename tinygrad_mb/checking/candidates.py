@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..autodiff import unbroadcast
 from ..graph import Node
 from ..vjps.helpers import axes_of, count
 from .recordings import (
@@ -39,6 +40,7 @@ class Candidate(NamedTuple):
     change  the mistake on the way back, for any recording of the loss; None if it is not one of a way back
     make    the gradients that come out; None where the mistake does not even run
     second  the number of the other mistake, if there are two in one
+    whole   whether it is made wherever it can be made, and not at one of several such places
     """
 
     number: int
@@ -46,11 +48,14 @@ class Candidate(NamedTuple):
     change: Callable[[Recording], Change] | None
     make: Callable[[Recording], Gradients | None]
     second: int = 0
+    whole: bool = True
 
 
-def on_the_way_back(number: int, claim: str, change: Callable[[Recording], Change]) -> Candidate:
+def on_the_way_back(
+    number: int, claim: str, change: Callable[[Recording], Change], second: int = 0, whole: bool = True
+) -> Candidate:
     """A mistake that is a change of the way back."""
-    return Candidate(number, claim, change, lambda r: attempt(lambda: r.back(change(r))))
+    return Candidate(number, claim, change, lambda r: attempt(lambda: r.back(change(r))), second, whole)
 
 
 def candidates(recording: Recording) -> Iterator[Candidate]:
@@ -76,13 +81,15 @@ def _places(recording: Recording, ks: Sequence[int]) -> str:
     return place(recording, ks[0]) if len(ks) == 1 else f"all {len(ks)} places, the last {place(recording, max(ks))}"
 
 
-def _groups(items: Sequence[Any], key: Callable[[Any], Any]) -> Iterator[list[Any]]:
-    """Each item alone, then those with equal keys together: a mistake is often made at every step."""
-    yield from [[item] for item in items]
-    for _, group in groupby(sorted(items, key=lambda x: str(key(x))), key=lambda x: str(key(x))):
-        found = list(group)
-        if len(found) > 1:
-            yield found
+def _groups(items: Sequence[Any], key: Callable[[Any], Any]) -> Iterator[tuple[list[Any], bool]]:
+    """Each item alone, then those with equal keys together: a mistake is often made at every step.
+
+    With each comes whether it is all that have this key.
+    """
+    groups = [list(group) for _, group in groupby(sorted(items, key=lambda x: str(key(x))), key=lambda x: str(key(x)))]
+    single = {id(group[0]) for group in groups if len(group) == 1}
+    yield from [([item], id(item) in single) for item in items]
+    yield from [(group, True) for group in groups if len(group) > 1]
 
 
 # -------------------------------------------------------------------------------------------- activations
@@ -91,10 +98,12 @@ def _groups(items: Sequence[Any], key: Callable[[Any], Any]) -> Iterator[list[An
 Factor = Callable[[Recording, Region], Callable[[Array], Array]]
 
 
-def _wrong_slopes(region: Region) -> Iterator[tuple[int, str, Factor]]:
+def _wrong_slopes(region: Region, cost: bool) -> Iterator[tuple[int, str, Factor]]:
     """What people write in the place of g * φ'(z), with the number of the mistake."""
     name = region.name
     yield 7, f"the derivative of {name} is missing", lambda r, a: lambda g: g
+    if cost:
+        yield 7, f"the derivative of {name} is missing", lambda r, a: lambda g: np.sign(g) / (r.m if r.is_mean else 1)
     if name not in ("relu", "sqrt"):
         yield (8, f"the derivative of {name} is taken at its result, not at its argument",
                lambda r, a: lambda g: g * a.slope_at(r, r.value(r.nodes[a.top])))  # fmt: skip
@@ -116,15 +125,15 @@ def _wrong_slopes(region: Region) -> Iterator[tuple[int, str, Factor]]:
 
 
 def _activations(recording: Recording) -> Iterator[Candidate]:
-    for group in _groups(regions(recording), lambda a: a.name):
+    for group, whole in _groups(regions(recording), lambda a: a.name):
         cost = is_of_cost(recording, group[0].top)
-        for number, claim, factor in _wrong_slopes(group[0]):
+        for number, claim, factor in _wrong_slopes(group[0], cost):
 
             def change(r: Recording, group: list[Region] = group, factor: Factor = factor) -> Change:
                 return Change(jumps={a.top: (a.base, factor(r, a)) for a in group})
 
             at = _places(recording, [a.top for a in group])
-            yield on_the_way_back(22 if cost and number == 7 else number, f"{claim}, at {at}", change)
+            yield on_the_way_back(22 if cost and number == 7 else number, f"{claim}, at {at}", change, whole=whole)
 
 
 def _softmax(recording: Recording) -> Iterator[Candidate]:
@@ -226,7 +235,7 @@ def _fan_out(recording: Recording) -> Iterator[Candidate]:
         if len(uses) > 1 and node.plan is not None:
             shared.append((k, len(uses)))
     params = set(recording.params.values())
-    for group in _groups(shared, lambda item: (item[1], recording.nodes[item[0]] in params)):
+    for group, whole in _groups(shared, lambda item: (item[1], recording.nodes[item[0]] in params)):
         n = group[0][1]
         for i in range(n) if n <= 8 else (0, n - 1):
 
@@ -237,7 +246,7 @@ def _fan_out(recording: Recording) -> Iterator[Candidate]:
             at = _places(recording, [k for k, _ in group])
             if recording.nodes[group[0][0]].op is None:
                 at = " and ".join([str(recording.nodes[k].name) for k, _ in group])
-            yield on_the_way_back(19, f"only {which} counts (`=` for `+=`): {at} is used {n} times", change)
+            yield on_the_way_back(19, f"only {which} counts (`=` for `+=`): {at} is used {n} times", change, whole=whole)
 
 
 def _has_rule(node: Node, position: int) -> bool:
@@ -260,12 +269,12 @@ def _edge_group(
     number: int, claim: str, recording: Recording, edges: list[tuple[int, int, Any]], same: Callable[[Any], Any]
 ) -> Iterator[Candidate]:
     """Candidates for (node, position, its wrong rule for a recording): each alone, and those that are the same."""
-    for group in _groups(edges, same):
+    for group, whole in _groups(edges, same):
 
         def change(r: Recording, group: Any = group) -> Change:
             return Change(edges={(k, position): rule(r) for k, position, rule in group})
 
-        yield on_the_way_back(number, f"{claim}, at {_places(recording, [k for k, _, _ in group])}", change)
+        yield on_the_way_back(number, f"{claim}, at {_places(recording, [k for k, _, _ in group])}", change, whole=whole)
 
 
 def _signs(recording: Recording) -> Iterator[Candidate]:
@@ -294,6 +303,28 @@ def _factors(recording: Recording) -> Iterator[Candidate]:
         other = node.inputs[1 - position] if position < 2 else None
         if other is not None and other is not node.inputs[position]:
             edges.setdefault(_factor_name(recording, node, other), []).append((k, position, alone(k, position)))
+    terms = set(recording.terms)
+    for k, position, node, pull in _edges(recording):
+        if node.op in (MEAN, SUM) and node not in terms:
+            n = count(node.inputs[0].shape, node.params[0])
+            other, number, does = (float(n), 22, "left out") if node.op is MEAN else (1 / n, 3, "one too many")
+
+            def scaled(r: Recording, pull: Pull = pull, other: float = other) -> Pull:
+                return lambda g, node, saved: other * pull(g, node, saved)
+
+            claim = f"the factor 1/{n} of a mean is {does}"
+            yield from _edge_group(number, claim, recording, [(k, position, scaled)], lambda e: e[:2])
+    for k, node in enumerate(recording.nodes):
+        if node.op is DIVIDE and node in recording.flow and isinstance(node.inputs[1], Node) and node.shape:
+            for j, older in enumerate(recording.nodes[:k]):
+                if older.op is not None and older.shape == node.shape and older in recording.flow:
+
+                    def change(r: Recording, k: int = k, j: int = j) -> Change:
+                        divisor = r.value(r.nodes[k].inputs[1])
+                        return Change(at={j: lambda g: g * divisor})
+
+                    claim = f"the factor {_factor_name(recording, node, node.inputs[1])} is left out"
+                    yield on_the_way_back(22, f"{claim}, at {place(recording, j)}", change)
     for name, found in edges.items():
         same = len({k for k, _, _ in found}) > 1 and name[:1] != "("
         yield from _edge_group(22, f"the factor {name} is left out", recording, found, lambda e, s=same: s or e)
@@ -388,6 +419,15 @@ def _averages(recording: Recording) -> Iterator[Candidate]:
     def of_examples(r: Recording, how: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda x: how(x) if np.shape(x)[:1] == (r.m,) and np.asarray(x).dtype.kind == "f" else x
 
+    def of_slopes(r: Recording, k: int, how: Callable[[Array], Array]) -> dict[int, Any]:
+        jumps = {}
+        for a in regions(r):
+            if a.top < k and r.nodes[a.top].shape[:1] == (r.m,):
+                formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
+                slope = formula(how(h)) if formula else a.slope_at(r, how(z))
+                jumps[a.top] = a.base, lambda g, slope=slope: g * slope
+        return jumps
+
     def one(i: int) -> Callable[[Array], Array]:
         return lambda x: np.broadcast_to(x[i : i + 1] if i >= 0 else x[-1:], x.shape)
 
@@ -401,7 +441,9 @@ def _averages(recording: Recording) -> Iterator[Candidate]:
         for k in recording.batched():
 
             def change(r: Recording, k: int = k, how: Any = how) -> Change:
-                return Change(at={k: _mean}, saved=(k, of_examples(r, how)) if how else None)
+                if how is None:
+                    return Change(at={k: _mean})
+                return Change(at={k: _mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, how))
 
             yield on_the_way_back(6, f"{claim}, at {place(recording, k)}", change)
 
@@ -491,26 +533,37 @@ def updated_too_early(
 
     def change(r: Recording, rate: float) -> Change:
         edges: dict[tuple[int, int], Pull] = {}
-        for k, position, node, pull in _edges(r):
+        rules = {(k, position): pull for k, position, _, pull in _edges(r)}
+        for (k, position), pull in rules.items():
+            node = r.nodes[k]
             for other, parent in enumerate(node.inputs[: operation(node).arrays]):
-                weights = isinstance(parent, Node) and parent in r.flow and r.is_of_parameters(parent)
+                weights = isinstance(parent, Node) and (k, other) in rules and r.is_of_parameters(parent)
                 if other != position and weights and node.plan is not None and other in node.plan.saves:
-                    at = node.plan.saves.index(other)
-                    step = rate * r.flow[parent]
-                    edges[k, position] = lambda g, node, saved, pull=pull, at=at, step=step: pull(
-                        g, node, (*saved[:at], saved[at] - step, *saved[at + 1 :])
-                    )
+                    edges[k, position] = _moved(pull, rules[k, other], node.plan.saves.index(other), rate)
         return Change(edges=edges)
 
     truth = recording.truth
-    wrong = [n for n in recording.order() if n in hand and not close(hand[n], truth[n], truth[n])]
+    order = [n for n in recording.order() if n in hand]
+    square = float(np.square(truth[order[0]]).sum())
+    scale = float((hand[order[0]] * truth[order[0]]).sum()) / square if square else 1.0  # another factor, if there is one
     small = attempt(lambda: recording.back(change(recording, 1e-6)))
+    wrong = [n for n in order if scale and not close(hand[n] / scale, truth[n], truth[n])]
     if not wrong or small is None:
         return None
     slope = (small[wrong[0]] - truth[wrong[0]]) / 1e-6
-    square = float((slope * slope).sum())
-    rate = float(((hand[wrong[0]] - truth[wrong[0]]) * slope).sum()) / square if square else 0.0
+    square = float(np.square(slope).sum())
+    rate = float(((hand[wrong[0]] / scale - truth[wrong[0]]) * slope).sum()) / square if square else 0.0
     if rate == 0:
         return None
     claim = f"the weights are updated, with a learning rate of {rate:.6g}, before the error terms go back through them"
     return on_the_way_back(18, claim, lambda r: change(r, rate))
+
+
+def _moved(pull: Pull, of_weights: Pull, at: int, rate: float) -> Pull:
+    """A rule that reads weights after a step along the contribution that they have just got."""
+
+    def moved(g: Array, node: Node, saved: Any) -> Array:
+        step = unbroadcast(of_weights(g, node, saved), saved[at].shape)
+        return pull(g, node, (*saved[:at], saved[at] - rate * step, *saved[at + 1 :]))
+
+    return moved

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..pytrees import Nest
 from . import hands
-from .diagnoses import Case, Diagnosis, diagnose
+from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
+from .parameters import Case
 from .recordings import Gradients, Recording, lifted
 from .reports import Report, Table, entry, listed, number, size
 

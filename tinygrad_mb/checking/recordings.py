@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autodiff import data_of, unbroadcast
+from ..autodiff import data_of
+from ..autodiff import unbroadcast as unbroadcast
 from ..errors import NotDifferentiableError, ShapeError
 from ..graph import Node, ancestors
 from ..modes import enable_grad, keep_values
@@ -205,6 +206,11 @@ class Recording:
             return None
         weights = self.flow[self.nodes[self.losses]]
         return abs(float(weights.flat[0])) if np.ptp(weights) <= 1e-12 * abs(weights).max() else None
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the loss divides by something that grows with the batch, or with its elements."""
+        return self.weight is not None and self.m > 1 and self.weight < 1
 
     def row(self, i: int) -> Gradients:
         """The contribution of one example to the gradients, as it stands in the sum; nothing of the regulariser."""

@@ -12,7 +12,7 @@ from ..graph import Node, ancestors
 from ..modes import enable_grad
 from ..tensor import Tensor
 from ..vjps.special import sigmoid, softmax
-from .recordings import DIVIDE, Array, Recording
+from .recordings import DIVIDE, MULTIPLY, Array, Recording
 
 _OF_ELEMENTS = frozenset(("relu", "sigmoid", "softplus", "erf", "normal_cdf"))
 _KNOWN: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
@@ -76,7 +76,8 @@ def _name(recording: Recording, node: Node, base: Node) -> str:
         with np.errstate(all="ignore"):
             if np.allclose(value, function(z), rtol=1e-12, atol=1e-14):
                 return name
-    return node.op.name if node.op else ""
+    written = node.op.name if node.op else ""
+    return {"multiply": "the product", "square": "the square", "power": "the power"}.get(written, written)
 
 
 def bases_of(recording: Recording) -> dict[Node, Node]:
@@ -107,17 +108,16 @@ def bases_of(recording: Recording) -> dict[Node, Node]:
 
 
 def is_of_cost(recording: Recording, k: int) -> bool:
-    """Whether no parameter but a regulariser's has a say between this node and the loss."""
+    """Whether nothing but masks, weights and regularisers comes in between this node and the loss."""
     after = {recording.nodes[k]}
     others: set[Node] = set()
     for node in recording.nodes[k + 1 :]:
         parents = [p for p in node.inputs if isinstance(p, Node)]
         if not after.isdisjoint(parents):
             after.add(node)
-            others.update(p for p in parents if p not in after)
-    terms = {recording.nodes[t] for t in recording.regularisers}
-    params = set(recording.params.values())
-    return all(p in terms or params.isdisjoint(ancestors(p)) for p in others)
+            if node.op not in (MULTIPLY, DIVIDE) or any(p.plan is not None and p not in after for p in parents):
+                others.update(p for p in parents if p not in after and p.shape != ())
+    return {recording.nodes[t] for t in recording.regularisers} >= others
 
 
 class Softmax(NamedTuple):
