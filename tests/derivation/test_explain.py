@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from problems import PROBLEMS
 
 import tinygrad_mb as tg
 from tinygrad_mb.derivation.repeats import Repeat, repeats
-from tinygrad_mb.graph import Node
+from tinygrad_mb.graph import Node, differentiable_ancestors
 
 X, Y = np.array([[1.0, 0.5], [-1.0, 2.0], [0.5, -1.5]]), np.array([1.0, -1.0, 0.5])
 
@@ -241,6 +242,15 @@ def test_a_leaf_alone():
     assert "Backward from w (2,), all of it added up: 0 operations, 1 parameter" in str(
         tg.explain(parameter("w", 1.0, 2.0))
     )
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_whatever_there_is_in_the_table_can_be_explained(problem):
+    tensors = [tg.Tensor(a, requires_grad=k in problem.wrt) for k, a in enumerate(problem.inputs)]
+    out = problem.run(*tensors)
+    text = tg.explain(out).text(limit=None)
+    assert text.count("→") == sum(len(node.plan.rules) for node in differentiable_ancestors([out.node]))
+    assert all(t.grad is None for t in tensors)
 
 
 # ------------------------------------------------------------------------------------------- what is left out

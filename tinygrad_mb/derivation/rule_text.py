@@ -14,10 +14,11 @@ import functools
 import inspect
 import linecache
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..graph import Node
-from ..primitives import Rule
+from ..primitives import Rule, is_own
 
 DELTA = "δ"
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(1, 6)  # how tightly an expression holds together
@@ -73,7 +74,7 @@ def formula(rule: Rule, node: Node, position: int, label: Callable[[Any], str]) 
     if isinstance(body := _body(fn), ast.expr):
         return writer.visit(body).text
     name = fn.__name__.replace("<lambda>", "its rule")
-    return writer.call(name, [ast.Name(name) for name in inspect.signature(fn).parameters]).text
+    return writer.call(name, [ast.Name(name) for name in inspect.signature(fn).parameters], {}, is_own(fn)).text
 
 
 def _operand(x: Any, label: Callable[[Any], str]) -> Term:
@@ -147,7 +148,19 @@ def _times(*factors: Term) -> Term:
 
 
 def _sum_of(a, axis=None, keepdims=None):
-    return Term(f"Σ {a.within(_POWER)}" + (f" along axis {axis.text}" if axis and axis.value is not None else ""), _SUM)
+    return Term(f"Σ {a.within(_POWER)}{_along(axis)}", _SUM)
+
+
+def _along(axis):
+    return f" along axis {axis.text}" if axis and axis.text != "None" else ""
+
+
+def _where(condition, x, y):
+    if y.value == 0:
+        return Term(f"{x.text} where {condition.text}, else 0", 0)
+    if x.value == 0:
+        return Term(f"0 where {condition.text}, else {y.text}", 0)
+    return Term(f"where({condition.text}, {x.text}, {y.text})")
 
 
 def _inside(index: Term) -> str:
@@ -171,7 +184,8 @@ PHRASES: dict[str, Callable[..., Term]] = {
     "_einsum_vjp": _named("einsum of δ with the other operands"),
     "total": _sum_of,
     "sum": _sum_of,
-    "mean": lambda a, axis=None, keepdims=None: Term(f"mean({a.text})"),
+    "mean": lambda a, axis=None, keepdims=None: Term(f"mean({a.text}{_along(axis)})"),
+    "where": _where,
     "expand": lambda a, shape: Term(f"{a.text}, spread over {shape.text}", 0) if shape.value else a,
     "restore_axes": lambda a, *rest: a,
     "unbroadcast": lambda a, shape: a,
@@ -295,25 +309,24 @@ class _Writer(ast.NodeVisitor):
         return Term(f"its part of {term.text}", 0)
 
     def visit_Call(self, node: ast.Call) -> Term:
+        options = {keyword.arg: self.visit(keyword.value) for keyword in node.keywords if keyword.arg}
         if not isinstance(node.func, ast.Attribute):
-            return self.call(ast.unparse(node.func), node.args)
+            name = ast.unparse(node.func)
+            function = self.scope.get(name)
+            return self.call(name, node.args, options, function is not None and is_own(function))
         if isinstance(node.func.value, ast.Name) and node.func.value.id in ("np", "math"):
-            return self.call(node.func.attr, node.args)
-        return self.call(node.func.attr, [node.func.value, *node.args])
+            return self.call(node.func.attr, node.args, options)
+        return self.call(node.func.attr, [node.func.value, *node.args], options)
 
-    def call(self, name: str, arguments: list[Any]) -> Term:
-        """A call by name: the phrase for it, or the call itself."""
+    def call(self, name: str, arguments: list[Any], options: dict[str, Term], known: bool = True) -> Term:
+        """A call by name: the phrase for it if the function is ``known`` to be the one that it is for, or the call."""
         args = [self.visit(arg) for arg in arguments]
-        if name == "where":
-            condition, first, second = args
-            if second.value == 0:
-                return Term(f"{first.text} where {condition.text}, else 0", 0)
-            if first.value == 0:
-                return Term(f"0 where {condition.text}, else {second.text}", 0)
-        if name in PHRASES:
-            return PHRASES[name](*args)
+        if known and name in PHRASES:
+            with suppress(TypeError):  # it is called in another way
+                return PHRASES[name](*args, **options)
+        given = [arg.text for arg in args] + [f"{key}={arg.text}" for key, arg in options.items()]
         shape = () if all(arg.shape == () for arg in args) else None
-        return Term(f"{name}({', '.join(arg.text for arg in args)})", shape=shape)
+        return Term(f"{name}({', '.join(given)})", shape=shape)
 
 
 def _factors(node: ast.expr) -> list[ast.expr]:
