@@ -8,6 +8,7 @@ import tinygrad_mb as tg
 from tinygrad_mb import autodiff
 from tinygrad_mb.derivation import contributions
 from tinygrad_mb.derivation.contributions import Walk
+from tinygrad_mb.derivation.explain import Explanation
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
@@ -145,6 +146,28 @@ def test_a_bias_as_long_as_the_batch_gets_a_sum(shape):
     walk = Walk((losses + 0 * Y).sum().node)
     (use,) = step_of(walk, "b").received
     np.testing.assert_array_equal([use.of_example(i) for i in range(5)], np.eye(5) * sum(shape or (1,)))
+
+
+def test_losses_of_tokens_in_one_row_are_told_apart_down_to_where_they_are_put_in_a_row():
+    """And it is not taken for a sum over them."""
+    E = tensor(7, 3, name="E")
+    tokens = np.random.default_rng(0).integers(0, 7, (4, 5))
+    logits = (E[tokens] @ tensor(3, 7)).named("logits")
+    walk = Walk(tg.nn.cross_entropy(logits.reshape(-1, 7), tokens.reshape(-1)).mean().node)
+    assert walk.examples == 20
+    (use,) = step_of(walk, "logits").received
+    assert use.lost
+    assert use.each is None
+    assert step_of(walk, "logits").places is None
+    assert not any(use.each for step in walk.steps.values() for use in step.passed)
+    assert "NB: from here on the examples are not told apart" in Explanation(walk).about("#3")
+
+
+def test_a_batch_of_one():
+    walk = Walk(np.square(np.einsum("md,dhe,me->mh", X[:1], tensor(3, 2, 3, name="A"), X[:1])).mean().node)
+    (use,) = step_of(walk, "A").received
+    assert not use.lost
+    np.testing.assert_array_equal(use.of_example(0), step_of(walk, "A").delta)
 
 
 def test_losses_themselves_are_explained_as_their_sum():

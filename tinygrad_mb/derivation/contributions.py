@@ -33,9 +33,10 @@ class Use:
     summed    the axes of what the rule gives that are summed over, since broadcasting made them
     places    the places of the examples in what is passed on, where each has its own; None elsewhere
     each      what each example contributes, where the contributions are added up here; None elsewhere
+    lost      whether the examples stay apart here, and at places that are not followed any further
     """
 
-    __slots__ = ("each", "node", "parent", "places", "position", "summed")
+    __slots__ = ("each", "lost", "node", "parent", "places", "position", "summed")
 
     def __init__(self, node: Node, position: int, summed: tuple[int, ...], passed: Any) -> None:
         self.node = node
@@ -43,8 +44,11 @@ class Use:
         self.parent: Node = node.inputs[position]
         self.summed = summed
         self.places = passed if isinstance(passed, Rows) else None
-        added_up = isinstance(passed, Carrier) and self.places is None and (summed or _overlap(passed))
-        self.each: Carrier | None = passed if added_up else None
+        self.each: Carrier | None = None
+        self.lost = False
+        if isinstance(passed, Carrier) and self.places is None:
+            self.lost = not summed and _stay_apart(passed)
+            self.each = None if self.lost else passed
 
     def of_example(self, example: int) -> Any:
         """What one example contributes to the sum over examples."""
@@ -54,12 +58,14 @@ class Use:
         return self.each.dense()._data[example]
 
 
-def _overlap(passed: Carrier) -> bool:
-    """Whether arrays of the examples meet, and not each in places of its own."""
-    m = passed.examples
-    if isinstance(passed, Factors) or not any(n % m == 0 for n in passed.shape if n):
-        return True
-    return bool(((passed.dense()._data != 0).sum(axis=0) > 1).any())
+def _stay_apart(passed: Carrier) -> bool:
+    """Whether the examples' arrays do not meet, and each has places of its own among those of the sum.
+
+    NB: sums that no two examples contribute to anywhere look the same, if they have room for all examples.
+    """
+    if isinstance(passed, Factors) or passed.examples == 1 or math.prod(passed.shape) % passed.examples:
+        return False
+    return not ((passed.dense()._data != 0).sum(axis=0) > 1).any()
 
 
 class Step:

@@ -210,6 +210,8 @@ class Explanation:
         if use.summed:
             axes = f"ax{'i' if len(use.summed) == 1 else 'e'}s {_listed([str(k) for k in use.summed])}"
             text += f", summed over {axes}, which broadcasting made"
+        if use.lost:
+            return [Line("line", text), Line("note", "NB: from here on the examples are not told apart")]
         if use.each is None:
             return [Line("line", text)]
         return [Line("sum", f"{text}   ← Σ over the {_many(self.examples, 'example')}")]
