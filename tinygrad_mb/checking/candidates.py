@@ -62,7 +62,7 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
     """All mistakes that can be made on this graph, those of one kind together."""
     if len(recording.nodes) <= _MOST_NODES:
         for make in (
-            _activations, _softmax, _cross_entropy, _statistics, _fan_out, _signs, _factors, _orders, _axes, _averages,
+            _statistics, _activations, _softmax, _cross_entropy, _fan_out, _signs, _factors, _orders, _axes, _averages,
         ):  # fmt: skip
             yield from make(recording)
     yield from _batches(recording)

@@ -189,7 +189,7 @@ def _evidence(wrong: list[str], right: list[str], cases: Sequence[Case]) -> str:
 
 
 def _told(found: Found) -> list[Diagnosis]:
-    return [Diagnosis(local.number, local.tell(names), names) for local, names in found.items()]
+    return [Diagnosis(local.number_for(names), local.tell(names), names) for local, names in found.items()]
 
 
 def _explained(cases: Sequence[Case], bases: Sequence[Gradients], known: list[Factor], most: int) -> Found | None:

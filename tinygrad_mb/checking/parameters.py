@@ -34,11 +34,17 @@ class Local(NamedTuple):
     key     equal keys are the same mistake
     number  in the catalogue; 0 if it is not in it
     tell    a sentence for these parameters
+    biases  what says whether all of them are biases, of a factor that is another mistake then; else None
     """
 
     key: tuple[str, ...]
     number: int
     tell: Callable[[list[str]], str]
+    biases: Callable[[list[str]], bool] | None = None
+
+    def number_for(self, names: list[str]) -> int:
+        """The number in the catalogue, if it is these parameters that it has been done to."""
+        return 11 if self.biases is not None and self.biases(names) else self.number
 
 
 Way = tuple[Local, ...]  # all that has been done to one parameter; nothing if it is right
@@ -119,7 +125,9 @@ def _of_factor(
     recordings = [case.recording for case in cases]
     r = recordings[0]
     every = {n for n in cases[0].hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
-    kind = 11 if factor.number in (1, 2) and _is_for_biases(cases[0], factor, every) else factor.number
+
+    def biases(names: list[str]) -> bool:
+        return set(names) < every and all(is_bias(r, n) for n in names if n in r.params)
 
     def tell(names: list[str]) -> str:
         mine = [n for n in names if n in every] or names
@@ -131,7 +139,7 @@ def _of_factor(
         if len(cases) > 1 and abs(ratios[1] - ratios[0]) > _CLOSE * abs(ratios[0]):
             text += f" ({_times(ratios[1]).removesuffix(' of')} with {recordings[1].m})"
         claims = [f.claim for f in pair]
-        if kind == 11:
+        if factor.number in (1, 2) and biases(mine):
             averaged = "averaged over the batch where those of the weights are summed"
             summed = "summed over the batch where those of the weights are averaged"
             claims = [f"the gradients of biases are {averaged if factor.number == 2 else summed}"]
@@ -146,14 +154,7 @@ def _of_factor(
             text += f" (or else {'; or '.join([f.claim for f in others])})"
         return text + "."
 
-    return Local(("factor", factor.claim), kind, tell)
-
-
-def _is_for_biases(case: Case, factor: Factor, every: set[str]) -> bool:
-    """Whether it is biases that have the factor, and no weights."""
-    r = case.recording
-    having = {n for n in every if case.close(case.hand[n], factor.value(r) * r.truth[n], r.truth[n])}
-    return bool(having) and having < every and all(is_bias(r, n) for n in having)
+    return Local(("factor", factor.claim), factor.number, tell, biases if factor.number in (1, 2) else None)
 
 
 def is_bias(r: Recording, name: str) -> bool:
@@ -183,12 +184,15 @@ def _regularised(
     if any(t is None for t in terms):
         return []
     data = [b - p for b, p in zip(bases, parts, strict=True)]
-    for alone in (True, False):
-        fits = [
-            (1.0, _fit(case.hand[name] - d, t)) if alone else _fit_two(case.hand[name], d, t)
-            for case, d, t in zip(cases, data, terms, strict=True)
-        ]
-        if close([a * d + c * t for (a, c), d, t in zip(fits, data, terms, strict=True)]):
+    given = [(case.hand[name], d, t) for case, d, t in zip(cases, data, terms, strict=True)]
+    strength = 1.0 if has_part else _strength_elsewhere(r)
+    for alone, fit in (
+        (True, lambda u, d, t: (1.0, _fit(u - d, t))),
+        (False, lambda u, d, t: (_fit(u - strength * t, d), strength)),
+        (False, _fit_two),
+    ):
+        fits = [fit(u, d, t) for u, d, t in given]
+        if close([a * d + c * t for (a, c), (_, d, t) in zip(fits, given, strict=True)]):
             break
     else:
         return []
@@ -204,6 +208,12 @@ def _regularised(
     ratios = [a for a, _ in fits]
     named = [f for f in factors.named(recordings, ratios, known) if len(f) == 1 and f[0].number]
     return [(_of_factor(f[0], f, [], cases, ratios, name), *way) for f in named[:1]]
+
+
+def _strength_elsewhere(r: Recording) -> float:
+    """What the parameters that are regularised are multiplied by in their gradients."""
+    found = [_fit(g, r.value(r.params[n])) for n, g in r.regularisation.items() if n in r.params and g.any()]
+    return found[0] if found else 0.0
 
 
 def _strength(recordings: Sequence[Recording], strengths: list[float], known: bool) -> Local | None:
