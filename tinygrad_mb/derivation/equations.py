@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
+from ..vjps import special
 from .examples import example_axis
 from .expressions import (
     ONE,
@@ -145,7 +146,9 @@ class Equations:
                 return equations
             chosen = max(repeated, key=_length)
             index += 1
-            new = Variable(index, _following(chosen), None, "value", "y_hat")
+            of = chosen.args[0]
+            value = special.softmax(of.payload.value, chosen.data[0]) if of.op == "variable" else None
+            new = Variable(index, _following(chosen), None, "value", "y_hat", value)
             first = next(k for k, e in enumerate(equations) if chosen in walk(e.forms[0]))
             known = {chosen: variable(new)}
             equations = [e._replace(forms=tuple(rebuilt(x, known) for x in e.forms)) for e in equations]

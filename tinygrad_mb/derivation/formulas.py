@@ -21,12 +21,12 @@ _RAISED = str.maketrans("()0123456789", "⁽⁾⁰¹²³⁴⁵⁶⁷⁸⁹")
 class Formulas:
     """A program as mathematics; ``inline`` says whether short values on the way are part of longer formulas."""
 
-    def __init__(self, program: Program, inline: bool = True) -> None:
+    def __init__(self, program: Program, inline: bool = True, made_up: dict[Variable, str] | None = None) -> None:
         self.program = program
         self.equations = Equations(program, inline)
         self.lines = self.equations.lines
         self.loss = (r"\mathcal{L}", "ℒ") if any(v.name == "L" for v in program.variables()) else ("L", "L")
-        self.made_up: dict[Variable, str] = {}
+        self.made_up = {} if made_up is None else dict(made_up)  # names for variables that have none
         self.latex_symbols: dict[int, Symbol] = {}
         self.text_symbols: dict[int, Symbol] = {}
         self._find_symbols()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import ClassVar
 
+from . import notation
 from .expressions import Expr
 from .printing import ATOM, POWER, PRODUCT, Part, Printer
 
@@ -94,9 +95,5 @@ class Latex(Printer):
 
     def indexed(self, text: str, indices: list[str]) -> str:
         """An element, or a part."""
-        inside = ",".join(indices)
-        return (
-            rf"{{{text}}}_{{{inside}}}"
-            if "_" in text and not text.startswith((r"\left", "("))
-            else rf"{text}_{{{inside}}}"
-        )
+        low = notation.subscript(indices)
+        return rf"{{{text}}}{low}" if "_" in text and not text.startswith((r"\left", "(")) else text + low

@@ -51,31 +51,42 @@ def latex_name(name: str, *more: str) -> str:
 
     >>> latex_name("W1"), latex_name("b_h"), latex_name("alpha"), latex_name("y_hat"), latex_name("gain", "i")
     ('W_1', 'b_h', '\\alpha', '\\hat y', '\\mathrm{gain}_i')
+    >>> latex_name("h2", "i", "j"), latex_name("data_loss")
+    ('h_{2,ij}', '\\text{data\\_loss}')
     """
-    head, *indices = re.split(r"[_.]", name) if re.fullmatch(r"\w+(\.\w+)*", name) else [name]
-    if not head or not all(indices):
-        head, indices = name, []
-    numbered = re.fullmatch(r"(\D+?)(\d+)", head)
-    if numbered and head.isascii() | (numbered[1] in _SPELT):
-        head, indices = numbered[1], [numbered[2], *indices]
-    accent = next((piece for piece in indices if piece in _ACCENTS), None)
+    head, below = _parts(name)
+    accent = next((piece for piece in below if piece in _ACCENTS), "")
     if accent:
-        indices.remove(accent)
+        below.remove(accent)
     elif _symbol(head) is None:
-        accent = next((a for a in _ACCENTS if head.endswith(a) and _symbol(head.removesuffix(a))), None)
-        head = head.removesuffix(accent or "")
-    base = _word(head)
-    if accent:
-        base = rf"\{accent} {base}"
-    below = [piece if re.fullmatch(r"[a-z]{2}", piece) and piece not in GREEK else _word(piece) for piece in indices]
-    return base + subscript([*below, *more])
+        accent = next((a for a in _ACCENTS if head.endswith(a) and _symbol(head.removesuffix(a))), "")
+        head = head.removesuffix(accent)
+    base = rf"\{accent} {_word(head)}" if accent else _word(head)
+    shown = [piece if re.fullmatch(r"[a-z]{2}", piece) and piece not in GREEK else _word(piece) for piece in below]
+    return base + subscript([*shown, *more])
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
+    """A name as the symbol and what stands below it; words that are joined by underscores are one name."""
+    if not re.fullmatch(r"\w+(\.\w+)*", name):
+        return name, []
+    head, *below = re.split(r"[_.]", name)
+    numbered = re.fullmatch(r"(\D+?)(\d+)", head)
+    if numbered:
+        head, below = numbered[1], [numbered[2], *below]
+    letters = _symbol(head) is not None and head and all(below)
+    if letters or all(_symbol(piece) and len(piece) < 3 for piece in below):
+        return head, below
+    return name, []
 
 
 def subscript(indices: list[str]) -> str:
-    """Indices below a symbol, in LaTeX."""
+    """Indices below a symbol, in LaTeX; letters that count stand together."""
     if not indices:
         return ""
     text = ",".join(indices)
+    while (together := re.sub(r"(^|,)([i-n]+),([i-n])(?=,|$)", r"\1\2\3", text)) != text:
+        text = together
     return f"_{text}" if len(text) == 1 else f"_{{{text}}}"
 
 
