@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from ..errors import TracedValueError
 from ..pytrees import Nest
 from . import numpy_source
 from .expansions import expand
+from .formulas import Formulas
 from .passes import simplify
 from .program import Program
 from .sizes import align
+from .steps import Steps, steps
 from .tracing import trace
 
 _MORE = (0, 1, 3)  # examples than the batch has, in the three runs
@@ -71,6 +74,29 @@ class Derivation:
         parameters.
         """
         return numpy_source.source(self._plain)
+
+    def latex(self) -> str:
+        """The forward and the backward pass as formulas in LaTeX, one ``aligned`` block.
+
+        The cotangent of v is written δ with the index v; ⊙ is a product element by element, i counts the examples.
+        """
+        return self._formulas.latex()
+
+    def text(self) -> str:
+        """The formulas of ``latex()`` in Unicode, for a terminal."""
+        return self._formulas.text()
+
+    @property
+    def steps(self) -> Steps:
+        """Each value of the forward pass and each δ of the backward pass, in order, with its rule and its numbers."""
+        return steps(self._formulas.program, self._formulas.made_up)
+
+    @cached_property
+    def _formulas(self) -> Formulas:
+        return Formulas(simplify(self.program))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
 
     def __repr__(self) -> str:
         return f"<Derivation of {', '.join(f'd{v.name}' for v in self.program.inputs if v.role == 'parameter')}>"
