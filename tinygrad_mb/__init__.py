@@ -4,6 +4,7 @@ from . import errors, minibatch, nn, optim, special
 from .checking.assertions import assert_gradients
 from .checking.gradcheck import gradcheck
 from .custom import primitive
+from .derivation.derive import derive
 from .derivation.explain import explain
 from .drawing import draw
 from .mapping import vmap
@@ -17,6 +18,7 @@ __all__ = [
     "Tensor",
     "assert_gradients",
     "defvjp",
+    "derive",
     "detect_anomaly",
     "draw",
     "enable_grad",

@@ -1,4 +1,4 @@
-"""The models whose derivations are kept: losses as a person writes them, with parameters and a batch of seven examples."""
+"""The models whose derivations are kept: losses as a person writes them, with parameters and batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Model(NamedTuple):
 MODELS: list[Model] = []
 
 
-def model(batch: Callable[[np.random.Generator, int], tuple[Any, ...]], **shapes: tuple[int, ...]) -> Callable[..., Any]:
+def model(
+    batch: Callable[[np.random.Generator, int], tuple[Any, ...]], **shapes: tuple[int, ...]
+) -> Callable[..., Any]:
     """Enter a model; parameters are given by their shapes, data by a function of a generator and a size."""
 
     def enter(loss: Callable[..., Any]) -> Callable[..., Any]:

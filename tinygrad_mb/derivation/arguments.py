@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .program import Variable
-from .sizes import form_of, times
+from .sizes import form_of, over, times
 
 _NUMBERS = (int, float)
 
@@ -76,11 +76,11 @@ def plain(value: Any, out: Variable) -> Any:
 
 def keeps(x: Any, out: Variable) -> bool:
     """Whether an operand has the result's shape and dtype."""
-    return isinstance(x, Variable) and same_shape(x.shape, out.shape) and x.dtype == out.dtype
+    return isinstance(x, (Variable, np.ndarray)) and same_shape(x.shape, out.shape) and x.dtype == out.dtype
 
 
 _FOLDS: dict[Any, Callable[[Any, Any], Any]] = {
-    np.add: operator.add, np.subtract: operator.sub, np.divide: operator.truediv, np.power: operator.pow,
+    np.add: operator.add, np.subtract: operator.sub, np.power: operator.pow,
 }  # fmt: skip
 
 
@@ -90,12 +90,36 @@ def folded(function: Any, numbers: tuple[Any, ...]) -> Any:
         return times(*numbers)
     if function is np.negative:
         return times(-1, numbers[0])
+    if function is np.divide:
+        return over(*numbers) if numbers[1] != 0 else None
     if any(form_of(n) is not None for n in numbers):
         return None
     fold = _FOLDS.get(function)
-    return None if fold is None or (function is np.divide and numbers[1] == 0) else fold(*numbers)
+    return None if fold is None else fold(*numbers)
 
 
 def as_tuple(axis: Any) -> tuple[int, ...]:
     """One axis, or several, as a tuple."""
     return tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+
+
+_MOST = 100  # elements of an array that is computed in advance
+
+
+def computed(function: Any, args: Any, kwargs: Any) -> Any:
+    """The result of a call on constants alone, at least one of them an array; None for any other call."""
+    leaves = list(_leaves((args, kwargs)))
+    if any(isinstance(leaf, (Variable, Spread)) or form_of(leaf) is not None for leaf in leaves):
+        return None
+    if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
+        return None
+    found = function(*args, **kwargs)
+    return found if isinstance(found, np.ndarray) and 0 < found.size <= _MOST else None
+
+
+def _leaves(nest: Any) -> Any:
+    if isinstance(nest, Spread) or not isinstance(nest, (tuple, list, dict)):
+        yield nest
+    else:
+        for part in nest.values() if isinstance(nest, dict) else nest:
+            yield from _leaves(part)

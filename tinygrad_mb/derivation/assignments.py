@@ -27,7 +27,7 @@ def _scatter_add(name: str, call: Call, operand: Operand) -> list[str]:
     dtype = "" if call.out.dtype == np.float64 else f", dtype=np.{call.out.dtype.name}"
     zeros = f"{name} = np.zeros({argument(shape, operand).code}{dtype})"
     parts = index if isinstance(index, tuple) else (index,)
-    if all(part is None or part is Ellipsis or isinstance(part, (slice, int)) for part in parts):
+    if all(part is None or part is Ellipsis or type(part) in (slice, int) for part in parts):
         return [zeros, f"{name}[{at}] = {value}"]
     return [zeros, f"np.add.at({name}, {argument(index, operand).code}, {value})"]
 

@@ -20,7 +20,7 @@ from .sizes import align
 from .steps import Steps, steps
 from .tracing import trace
 
-_MORE = (0, 1, 3)  # examples than the batch has, in the three runs
+_MORE = (0, 0, 1, 3)  # examples than the batch has, in the four runs
 
 
 def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivation:
@@ -28,8 +28,8 @@ def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivat
 
     ``wrt`` is a nest (a dict, say) of arrays, or a module; ``example_args`` are a batch, whose arrays have the examples
     along axis 0.  The function returns one number; where it returns a vector of losses, their sum is meant.  It is
-    called three times, with batches of other sizes made from the rows of the given one, to see which numbers follow
-    the number of examples.
+    called four times, once with the same batch again and twice with batches of other sizes made from its rows, to see
+    which numbers follow the number of examples.
 
     Raises ``TracedValueError`` where the function asks an array for plain numbers (a branch, ``float()``),
     ``RuntimeError`` if it draws random numbers, ``TypeError`` if the loss does not depend on ``wrt``.
@@ -39,12 +39,20 @@ def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivat
     ...     f = x @ params["w"] + params["b"]
     ...     return np.square(f - y).mean()
     >>> d = tg.derive(loss, {"w": np.zeros(2), "b": np.zeros(())}, np.ones((5, 2)), np.ones(5))
-    >>> print(d.numpy())
+    >>> print(d.numpy().partition("# backward")[2])
+    <BLANKLINE>
+        df = 2 / m * error  # (m,)
+        dw = x.T @ df       # (2, m) @ (m,): Σ over the m examples
+        db = df.sum()       # (m,) -> scalar: Σ over the m examples
+    <BLANKLINE>
+        return loss, {"w": dw, "b": db}
+    <BLANKLINE>
     """
-    m = next((n for arg in example_args for n in _lengths(arg)), 1)
+    lengths = [n for arg in example_args for n in _lengths(arg)]
+    m = lengths[0] if lengths else 0
     programs = []
     ms: list[int] = []
-    for more in _MORE:
+    for more in _MORE if m else (0, 0):
         try:
             args = [_resized(arg, m, m + more) for arg in example_args]
             programs.append(trace(loss_fn, wrt, args))
@@ -53,7 +61,12 @@ def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivat
                 raise
             break
         ms.append(m + more)
-    return Derivation(programs, ms)
+    if not _same_value(*programs[:2]):
+        raise RuntimeError(
+            f"derive: {getattr(loss_fn, '__name__', 'the function')} gave two losses for the same arguments: if it "
+            "draws random numbers, draw them outside, and pass them as an argument"
+        )
+    return Derivation(programs[1:], ms[1:])
 
 
 class Derivation:
@@ -103,10 +116,17 @@ class Derivation:
 
 
 def _aligned(programs: list[Program], ms: list[int]) -> Program:
-    if len(programs) == len(_MORE):
+    if len(programs) == len(_MORE) - 1:
         return align(programs, ms)
-    programs[0].notes.append(f"the function runs for {ms[0]} examples only")
+    if ms[0]:
+        programs[0].notes.append(f"the function runs for {ms[0]} examples only")
     return programs[0]
+
+
+def _same_value(a: Program, b: Program) -> bool:
+    assert a.loss is not None
+    assert b.loss is not None
+    return np.array_equal(a.loss.value, b.loss.value, equal_nan=True)
 
 
 def _lengths(arg: Any) -> list[int]:

@@ -27,7 +27,7 @@ _CHEAP = (np.transpose, np.arange)
 
 
 def source(program: Program) -> str:
-    """The program as the source of a function ``gradients``, after ``import numpy as np``."""
+    """The program as the source of a function ``gradients``, after ``import numpy as np`` if it needs it."""
     return _Writer(program).source()
 
 
@@ -54,6 +54,10 @@ class _Writer:
         self.uses = Counter(variables_in(nests))
         self.outputs = {*program.outputs.values(), program.loss}
         self.names: dict[Variable, str] = {}
+        self.forward = {program.loss}  # what the loss is computed from
+        for call in reversed(program.calls):
+            if call.out in self.forward:
+                self.forward.update(variables_in((call.args, call.kwargs)))
         self.taken = {"np", "m", "len", "range", *program.signature}
         self.own_lines: set[Variable] = set()
         for variable in program.inputs:
@@ -78,8 +82,7 @@ class _Writer:
         return (
             call.function is operator.getitem
             and isinstance(call.args[1], tuple)
-            and all(part is None or part == slice(None) for part in call.args[1] if not isinstance(part, Variable))
-            and not any(isinstance(part, Variable) for part in call.args[1])
+            and all(part is None or (isinstance(part, slice) and part == slice(None)) for part in call.args[1])
         )
 
     def _is_trivial(self, call: Call) -> bool:
@@ -89,8 +92,9 @@ class _Writer:
             return False
         if call.function in (np.add, np.subtract):
             return all(isinstance(a, (Variable, int, float)) for a in call.args)
-        if call.function is operator.getitem and isinstance(call.args[1], tuple):
-            return all(isinstance(part, (int, slice)) for part in call.args[1])
+        if call.function is operator.getitem:
+            parts = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+            return all(type(part) in (int, slice) for part in parts)
         return False
 
     def _name(self, variable: Variable) -> str:
@@ -105,7 +109,8 @@ class _Writer:
         return self.names[variable]
 
     def _temporary(self, call: Call) -> str:
-        return _TEMPORARY.get(call.function) or ("g" if call.out.role == "cotangent" else "t")
+        plain = call.function is np.subtract and not all(isinstance(a, Variable) for a in call.args)
+        return (not plain and _TEMPORARY.get(call.function)) or ("g" if call.out.role == "cotangent" else "t")
 
     # ---------------------------------------------------------------------------------------- lines
 
@@ -127,10 +132,11 @@ class _Writer:
         everything = [*head, *m, *constants, *body, "", *ends]
         signature = f"def gradients({', '.join(self.program.signature)}):"
         lines_of_code = [_INDENT + line if line else "" for line in [*self._docstring(), *everything]]
-        return "\n".join(["import numpy as np", "", "", signature, *lines_of_code, ""])
+        text = "\n".join([signature, *lines_of_code, ""])
+        return f"import numpy as np\n\n\n{text}" if "np." in text else text
 
     def _is_forward(self, variable: Variable) -> bool:
-        return variable is self.program.loss or variable.role not in ("cotangent", "result")
+        return variable in self.forward or variable.role not in ("cotangent", "result")
 
     def _lines(self) -> Iterator[_Line]:
         for call in self.program.calls:
@@ -150,19 +156,24 @@ class _Writer:
 
         name = self._name(call.out)
         if (statement := assignments.STATEMENTS.get(call.function)) is not None:
-            code = statement(name, call, operand)
+            code = statement(name, self._with_constants(call), operand)
         else:
-            code = [f"{name} = {expression(self._with_constants(call), operand).code}"]
+            code = _bracketed(name, expression(self._with_constants(call), operand).code)
         return _Line(call.out, code, self._comment(call, needs), needs)
 
     def _with_constants(self, call: Call) -> Call:
         """A call with names in the place of long constant arrays."""
-        args = tuple([self._constant(a) if isinstance(a, np.ndarray) and a.ndim else a for a in call.args])
-        return call._replace(args=args)
+
+        def named(value: Any) -> Any:
+            if isinstance(value, np.ndarray) and value.ndim:
+                return self._constant(value)
+            return type(value)(map(named, value)) if type(value) in (tuple, list) else value
+
+        return call._replace(args=named(call.args))
 
     def _constant(self, array: np.ndarray[Any, Any]) -> Any:
         text = array_text(array)
-        if len(text) <= 40:
+        if len(text) <= 24:
             return array
         known = next((name for name, code in self.constants.items() if code == text), None)
         name = known or next(n for k in range(1, 999) if (n := f"constant{k}") not in self.taken)
@@ -308,7 +319,13 @@ class _Writer:
                 return f"[{parts}]" if isinstance(tree, list) else f"({parts}{',' if len(tree) == 1 else ''})"
             return repr(tree)
 
-        return _wrapped(f"return {self.names[self.program.loss]}, {structure(parameters)}")
+        loss = self.names[self.program.loss]
+        code = f"return {loss}, {structure(parameters)}"
+        if len(_INDENT + code) <= WIDTH or not isinstance(parameters, dict):
+            return _wrapped(code)
+        paths = iter(self.program.outputs.values())
+        items = [f"{_INDENT}{_key(key)}: {structure(part)}," for key, part in parameters.items()]
+        return [f"return {loss}, {{", *items, "}"]
 
 
 def accesses(tree: Any, code: str) -> Iterator[tuple[Variable, str]]:
@@ -324,7 +341,7 @@ def accesses(tree: Any, code: str) -> Iterator[tuple[Variable, str]]:
 
 
 def _key(key: Any) -> str:
-    return f'"{key}"' if isinstance(key, str) and key.isidentifier() else repr(key)
+    return f'"{key}"' if isinstance(key, str) and key.replace(".", "").isidentifier() else repr(key)
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -344,6 +361,15 @@ def _mentions_m(code: str) -> bool:
     for sign in "()[]{},:*/+-=@<>.'\"":
         words = words.replace(sign, f" {sign} ")
     return "m" in words.split()
+
+
+def _bracketed(name: str, code: str) -> list[str]:
+    """An assignment; one that is too long stands in brackets, on several lines."""
+    line = f"{name} = {code}"
+    if len(_INDENT + line) <= WIDTH:
+        return [line]
+    lines = textwrap.wrap(code, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    return [f"{name} = (", *[_INDENT + part for part in lines], ")"]
 
 
 def _wrapped(code: str) -> list[str]:

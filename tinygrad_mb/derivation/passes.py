@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import Spread, broadcast, folded, is_elementwise, is_number, key_of, plain, shape_of
+from .arguments import Spread, broadcast, computed, folded, is_elementwise, is_number, key_of, plain, shape_of
 from .program import Call, Program, Variable, replaced, variables_in
 from .rearranging import RULES
 from .sizes import form_of, times
@@ -68,7 +68,9 @@ class Simplifier:
     # ------------------------------------------------------------------------------------- one call
 
     def simplified(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Variable) -> Any:
-        """What a call's result is: a variable, a number, or a ``Spread`` of these."""
+        """What a call's result is: a variable, a number, a ``Spread`` of these, or a constant array."""
+        if (constant := computed(function, args, kwargs)) is not None:
+            return constant
         if is_elementwise(function) and not kwargs:
             return self._elementwise(function, args, out)
         rule = RULES.get(function)
@@ -76,7 +78,8 @@ class Simplifier:
             found = rule(self, out, *args, **kwargs)
             if found is not NotImplemented:
                 return found
-        return self.emit(function, self.filled(args), self.filled(kwargs), out)
+        said = {key: value for key, value in kwargs.items() if value is not None or key == "axis"}
+        return self.emit(function, self.filled(args), self.filled(said), out)
 
     def emit(self, function: Any, args: Any, kwargs: dict[str, Any], out: Variable) -> Variable:
         """The variable of a call: that of an equal call made before, or else of a new one."""
@@ -120,9 +123,15 @@ class Simplifier:
         if isinstance(source, Variable):
             out = like or self.fresh(source, shape, np.broadcast_to(source.value, [int(n) for n in shape]))
             return self.emit(np.broadcast_to, (source, shape), {}, out)
+        if isinstance(source, np.ndarray):
+            return self.emit(np.broadcast_to, (source, shape), {}, like or self._constant(source, shape))
         value = np.full([int(n) for n in shape], float(source))
         out = like or Variable(self._next_index(), shape, value.dtype, "value", None, value)
         return self.emit(np.full, (shape, source), {}, out)
+
+    def _constant(self, source: Any, shape: tuple[int, ...]) -> Variable:
+        value = np.broadcast_to(source, [int(n) for n in shape])
+        return Variable(self._next_index(), shape, value.dtype, "value", None, value)
 
     def _next_index(self) -> int:
         self.index += 1
@@ -133,6 +142,8 @@ class Simplifier:
         found = self.now.get(variable, variable)
         if isinstance(found, Spread):
             found = self.full(found, variable)
+        elif isinstance(found, np.ndarray):
+            found = self.emit(np.array, (found,), {}, variable)
         elif not isinstance(found, Variable):
             found = self.emit(np.full, (variable.shape, found), {}, variable)
         if found.name is None:

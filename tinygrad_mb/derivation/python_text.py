@@ -157,7 +157,8 @@ def index_text(index: Any, operand: Operand) -> str:
 
 
 def _sizes(sizes: Any, show: Callable[[Any], Text]) -> str:
-    return ", ".join([show(n).code for n in sizes]) if isinstance(sizes, (tuple, list)) else show(sizes).code
+    several = isinstance(sizes, (tuple, list)) and len(sizes) > 0
+    return ", ".join([show(n).code for n in sizes]) if several else show(sizes).code
 
 
 def _dtype(dtype: Any) -> str:
@@ -170,7 +171,9 @@ MOST_NUMBERS = 200
 
 def array_text(array: np.ndarray[Any, Any]) -> str:
     """A constant array as Python writes it; raises for one that is too large to be read."""
-    if array.ndim and array.size and (array == array.flat[0]).all():
+    if array.size == 0:
+        return _with_dtype("np.zeros", f"{array.shape}", array)
+    if array.ndim and (array == array.flat[0]).all():
         return _with_dtype("np.full", f"{array.shape}, {array.flat[0].item()!r}", array)
     if array.ndim == 1 and array.dtype.kind == "i" and (array == np.arange(len(array))).all():
         return _with_dtype("np.arange", str(len(array)), array)

@@ -42,7 +42,7 @@ def _reshape(work: Simplifier, out: Variable, a: Any, shape: Any) -> Any:
             axes = as_tuple(inner.kwargs.get("axis", range(len(a.shape))))
             if same_shape(tuple([n for k, n in enumerate(a.shape) if k not in axes]), out.shape):
                 return _sum(work, out, inner.args[0], axes)
-    elif not isinstance(a, Spread):
+    elif is_number(a):
         return Spread(a, out.shape) if out.shape else a
     return work.view(np.reshape, (a, out.shape), out, a)
 
@@ -66,22 +66,40 @@ def _transpose(work: Simplifier, out: Variable, a: Any, axes: Any = None) -> Any
     if isinstance(a, Variable):
         if len(a.shape) < 2:
             return a
-        if axes is not None and tuple(axes) == tuple(range(len(a.shape)))[::-1]:
+        order = tuple(range(len(a.shape)))
+        if axes is not None and tuple([k % len(order) for k in axes]) == order:
+            return a
+        if axes is not None and tuple([k % len(order) for k in axes]) == order[::-1]:
             axes = None
         if axes is None and (inner := work.unnamed(a, np.transpose)) is not None and len(inner.args) == 1:
             return inner.args[0]
         inner = work.unnamed(a, np.matmul)
-        if inner is not None and len(a.shape) == 2 and all(len(shape_of(x)) == 2 for x in inner.args):
-            parts = [_transpose(work, work.fresh(out, x.shape[::-1], x.value.T), x) for x in inner.args]
-            return work.emit(np.matmul, tuple(parts[::-1]), {}, out)
+        if axes is None and inner is not None and len(a.shape) == 2 and all(len(shape_of(x)) == 2 for x in inner.args):
+            return work.emit(np.matmul, tuple([_turned(work, out, x) for x in inner.args[::-1]]), {}, out)
         return work.emit(np.transpose, (a,) if axes is None else (a, axes), {}, out)
     return work.view(np.transpose, (a, axes), out, a)
 
 
+def _turned(work: Simplifier, like: Variable, x: Any) -> Any:
+    return _transpose(work, work.fresh(like, x.shape[::-1], x.value.T), x) if isinstance(x, Variable) else x.T
+
+
 def _matmul(work: Simplifier, out: Variable, x: Any, y: Any) -> Any:
-    for a in (x, y):
-        if isinstance(a, Spread) and is_number(a.source) and a.source == 0:
-            return Spread(0.0, out.shape) if out.shape else 0.0
+    """A product with an array of equal numbers is a sum."""
+    for a, b, axis in ((x, y, -1), (y, x, -2)):
+        if not isinstance(b, Spread) or not is_number(b.source) or not isinstance(a, Variable) or len(a.shape) != 2:
+            continue
+        if b.source == 0:
+            return Spread(0.0, out.shape)
+        value = np.add.reduce(a.value, axis)
+        total = _sum(work, work.fresh(out, a.shape[:1] if axis == -1 else a.shape[1:], value), a, axis)
+        if isinstance(total, Variable):
+            total = work.make(np.multiply, (total, b.source), out)
+            if axis == -2 or len(b.shape) == 1:
+                return Spread(total, out.shape) if len(b.shape) == 2 else total
+            column = work.fresh(out, (*total.shape, 1), total.value[:, None])
+            column = work.emit(operator.getitem, (total, (slice(None), None)), {}, column)
+            return column if b.shape[-1] == 1 else Spread(column, out.shape)
     return NotImplemented
 
 
@@ -92,7 +110,9 @@ def _full_rule(work: Simplifier, out: Variable, shape: Any, value: Any, **other:
 def _scatter_add(work: Simplifier, out: Variable, v: Any, index: Any, shape: Any) -> Any:
     """Where all places are filled in their order, it is a change of shape."""
     parts = index if isinstance(index, tuple) else (index,)
-    simple = all(part is Ellipsis or (isinstance(part, (slice, int)) and part in (0, slice(None))) for part in parts)
+    simple = all(
+        part is None or part is Ellipsis or (type(part) in (slice, int) and part in (0, slice(None))) for part in parts
+    )
     if (
         simple
         and isinstance(v, Variable)
@@ -112,11 +132,14 @@ def _swapaxes(work: Simplifier, out: Variable, a: Any, axis1: int, axis2: int) -
 def _getitem(work: Simplifier, out: Variable, x: Any, index: Any) -> Any:
     index = _spelled_out(index, len(shape_of(x)))
     parts = index if isinstance(index, tuple) else (index,)
-    only_views = all(part is None or part is Ellipsis or isinstance(part, (slice, int)) for part in parts)
+    only_views = all(part is None or part is Ellipsis or type(part) in (slice, int) for part in parts)
     if isinstance(x, Variable) and only_views:
         trivial = all(part is Ellipsis or part == slice(None) for part in parts)
         if trivial and same_shape(x.shape, out.shape):
             return x
+        inner = work.unnamed(x, operator.getitem)
+        if inner is not None and parts == (slice(None), 0) and inner.args[1] == (slice(None), None):
+            return inner.args[0]
         column = work.unnamed(x, np.matmul)
         if (
             column is not None
@@ -177,6 +200,9 @@ def _sum(work: Simplifier, out: Variable, a: Any, axis: Any = None, keepdims: bo
     if (positive := work.negated(a)) is not None:
         inner = work.fresh(out, out.shape, -out.value)
         return work.trimmed(np.negative, (_sum(work, inner, positive, axis, keepdims),), out)
+    turned = work.unnamed(a, np.transpose)
+    if turned is not None and len(turned.args) == 1 and not keepdims:
+        return _sum(work, out, turned.args[0], tuple([len(shape) - 1 - k for k in axes]))
     earlier = work.unnamed(a, np.sum)
     if earlier is not None and not keepdims and not earlier.kwargs.get("keepdims"):
         ndim = len(earlier.args[0].shape)

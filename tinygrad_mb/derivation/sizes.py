@@ -88,6 +88,15 @@ def times(x: Any, y: Any) -> Any:
     return following(plain, OfExamples(a.factor * b.factor, exponent, a.offset, a.m))
 
 
+def over(x: Any, y: Any) -> Any:
+    """The quotient of two numbers, as ``times`` gives their product."""
+    form = form_of(y)
+    if form is None:
+        return times(x, 1 / y) if form_of(x) is not None else x / y
+    inverse = form._replace(factor=1 / form.factor, exponent=-form.exponent)
+    return times(x, following(1 / float(y), inverse))
+
+
 _EXPONENTS = (1, -1, 2, -2, 0.5, -0.5)
 
 
@@ -96,6 +105,8 @@ def fitted(values: Sequence[Any], ms: Sequence[int]) -> Any:
     first = values[0]
     if all(v == first for v in values):
         return first
+    if not all(math.isfinite(v) for v in values):
+        return first if all(math.isnan(v) for v in values) else None
     for offset in (0, -1, 1):
         if min(ms) + offset <= 0:
             continue
@@ -168,8 +179,8 @@ def _same(x: Any, y: Any, variables: dict[Variable, Variable]) -> bool:
     if isinstance(x, slice):
         return _same((x.start, x.stop, x.step), (y.start, y.stop, y.step), variables)
     if isinstance(x, np.ndarray):
-        return x.ndim == y.ndim and x.dtype == y.dtype
-    return isinstance(x, (int, float, np.generic)) or bool(x == y)
+        return bool(x.ndim == y.ndim and x.dtype == y.dtype)
+    return isinstance(x, (int, float, np.generic)) or repr(x) == repr(y)
 
 
 def _merged(nests: list[Any], ms: Sequence[int], calls: list[Call], program: Program) -> Any:
@@ -185,7 +196,9 @@ def _merged(nests: list[Any], ms: Sequence[int], calls: list[Call], program: Pro
         return slice(*_merged([(s.start, s.stop, s.step) for s in nests], ms, calls, program))
     if isinstance(x, np.ndarray):
         return _constant(nests, ms, calls, program)
-    if isinstance(x, bool) or not isinstance(x, (int, float)):
+    if isinstance(x, np.number) and any(y != x for y in nests):
+        nests = [y.item() for y in nests]
+    if isinstance(nests[0], bool) or not isinstance(nests[0], (int, float)):
         return x
     found = fitted(nests, ms)
     if found is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import autodiff
-from ..autodiff import data_of
+from ..autodiff import Hidden, data_of
 from ..carriers.randomness import generators_of, state_of
 from ..carriers.traced import Traced
 from ..errors import NotDifferentiableError, describe
@@ -73,7 +73,7 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
                 f"derive: the parameter {path or first} is of dtype {array.dtype}, and gradients are of real "
                 "floating-point numbers only: write 1.0 for 1"
             )
-        variable = writer.variable(array, "parameter", _free(path or first, program))
+        variable = writer.variable(array, "parameter", _free(path, first, program))
         program.inputs.append(variable)
         program.paths[variable] = path
         tensor = Tensor(Traced(array, variable, writer)).named(variable.name or "")
@@ -96,7 +96,7 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     program.summed = bool(loss.shape)
     root = total.node
     for node in ancestors(root):
-        value = node.extras.value if node.extras is not None else None
+        value = _innermost(node.extras.value) if node.extras is not None else None
         if isinstance(value, Traced):
             program.values[node] = value.variable
             if node.name:
@@ -130,13 +130,10 @@ def argument_names(fn: Callable[..., Any], count: int) -> list[str]:
     return [*names, *[name for name in defaults if name not in names]][:count]
 
 
-def _free(path: str, program: Program) -> str:
+def _free(path: str, argument: str, program: Program) -> str:
     """A path such as ``layers.0.W`` as the name of an input that no other one has: ``layers_0_W``."""
-    name = re.sub(r"\W", "_", path)
-    name = f"p{name}" if name[:1].isdigit() else name
-    taken = {v.name for v in program.inputs} | RESERVED
-    if path != name or path not in program.signature:
-        taken |= set(program.signature)
+    name = re.sub(r"\W", "_", f"{argument}{path}" if not path or path[0].isdigit() else path)
+    taken = {v.name for v in program.inputs} | RESERVED | set(program.signature) - ({name} if not path else set())
     while name in taken or iskeyword(name):
         name += "_"
     return name
@@ -152,8 +149,7 @@ def _data(arg: Any, name: str, writer: Writer) -> Any:
             variables.append(leaf)
             continue
         array = np.array(values)
-        label = path if path and not path[0].isdigit() else name + path
-        variable = writer.variable(array, "data", _free(label, writer.program))
+        variable = writer.variable(array, "data", _free(path, name, writer.program))
         variables.append(variable)
         writer.program.inputs.append(variable)
         writer.program.paths[variable] = f"{name}.{path}" if path else name
@@ -170,7 +166,15 @@ def _written_one(writer: Writer, root: Node) -> Traced:
     return Traced(one, writer.write(np.ones, ((),), kwargs, one), writer)
 
 
+def _innermost(array: Any) -> Any:
+    """What is written down of an array that hides axes of examples."""
+    while isinstance(array, Hidden) and not isinstance(array, Traced):
+        array = array.dense()._data
+    return array
+
+
 def _variable_of(cotangent: Any, writer: Writer) -> Variable:
+    cotangent = _innermost(cotangent)
     if isinstance(cotangent, Traced):
         variable: Variable = cotangent.variable
         return variable
@@ -246,6 +250,11 @@ def give_names(program: Program, names: dict[Variable, str]) -> None:
             by_role[variable] = "z"
     _number(wanted, taken)
     _number(by_role, taken)
+    for path, gradient in program.outputs.items():
+        parameter = next(v for v in program.inputs if program.paths[v] == path and v.role == "parameter")
+        if gradient.name is None and f"d{parameter.name}" not in taken:
+            gradient.name = f"d{parameter.name}"
+            taken.add(gradient.name)
     for node in sorted(program.cotangents, key=lambda node: node.order, reverse=True):
         value, cotangent = program.values.get(node), program.cotangents[node]
         if value is not None and value.name and cotangent.name is None and f"d{value.name}" not in taken:

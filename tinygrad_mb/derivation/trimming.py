@@ -22,8 +22,7 @@ def _gathered(work: Simplifier, number: Any, function: Any, operands: tuple[Any,
         if is_number(a) and (product := times(number, a)) is not None:
             return work.trimmed(function, (product, b), out)
         inner = work.unnamed(a, np.multiply) if function is np.divide else None
-        for k in () if inner is None else (0, 1):
-            factor, other = inner.args[k], inner.args[1 - k]
+        for factor, other in () if inner is None else (inner.args, inner.args[::-1]):
             if is_number(factor) and (product := times(number, factor)) is not None:
                 return work.trimmed(function, (work.make(np.multiply, (product, other), out), b), out)
     return None
@@ -64,6 +63,8 @@ def _add(work: Simplifier, out: Variable, x: Any, y: Any) -> Any:
             return a
         if isinstance(b, Variable) and (positive := work.negated(b)) is not None:
             return work.trimmed(np.subtract, (a, positive), out)
+    if x is y and keeps(x, out):
+        return work.trimmed(np.multiply, (2, x), out)
     return None
 
 
@@ -74,6 +75,8 @@ def _subtract(work: Simplifier, out: Variable, x: Any, y: Any) -> Any:
         return work.trimmed(np.negative, (y,), out)
     if isinstance(y, Variable) and (positive := work.negated(y)) is not None:
         return work.trimmed(np.add, (x, positive), out)
+    if isinstance(x, Variable) and (positive := work.negated(x)) is not None:
+        return work.trimmed(np.negative, (work.make(np.add, (positive, y), out),), out)
     return None
 
 
