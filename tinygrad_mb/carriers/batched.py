@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff import Hidden
 from ..broadcasting import unbroadcast
 from ..composites import COMPOSITES
 from ..errors import NotDifferentiableError, ShapeError
@@ -147,7 +148,7 @@ def _together(function, results, level, join):
                 raise _ragged(function, k, f"{len(first)} and {len(result)} arrays")
         parts = [_together(function, list(part), level, join) for part in zip(*results, strict=True)]
         return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    leaves = [x if isinstance(x, Carrier) else np.asarray(x) for x in results]
+    leaves = [x if isinstance(x, Hidden) else np.asarray(x) for x in results]
     for k, leaf in enumerate(leaves):
         if leaf.shape != leaves[0].shape:
             raise _ragged(function, k, f"arrays of the shapes {leaves[0].shape} and {leaf.shape}")

@@ -1,0 +1,257 @@
+"""What ``derive`` takes, what it refuses, and how its programs look."""
+
+import re
+
+import numpy as np
+import pytest
+
+import tinygrad_mb as tg
+from tinygrad_mb.derivation.sizes import fitted, form_of, over, times
+from tinygrad_mb.errors import NotDifferentiableError, TracedValueError
+from tinygrad_mb.pytrees import Nest
+
+RNG = np.random.default_rng(0)
+X, Y, LABELS = RNG.normal(size=(6, 3)), RNG.normal(size=6), RNG.integers(0, 4, 6)
+W = RNG.normal(size=3)
+NET = {"W": RNG.normal(size=(3, 4)), "v": RNG.normal(size=4)}
+
+
+def net(params, x, y):
+    h = np.tanh(x @ params["W"])
+    f = h @ params["v"]
+    return np.square(f - y).mean()
+
+
+def function(text):
+    namespace = {}
+    exec(text, namespace)
+    return namespace["gradients"]
+
+
+def check(loss, params, *batch, more=(), tolerance=1e-12):
+    """The text of a derivation whose function gives the engine's numbers, on the batch and on others."""
+    text = tg.derive(loss, params, *batch).numpy()
+    for data in (batch, *more):
+        value, gradients = function(text)(params, *data)
+
+        def total(params, *data):
+            out = loss(params, *data)
+            return out.sum() if np.ndim(out) else out
+
+        expected, expected_gradients = tg.value_and_grad(total)(params, *data)
+        np.testing.assert_allclose(value, expected, rtol=tolerance)
+        pairs = zip(Nest(gradients).leaves, Nest(expected_gradients).leaves, strict=True)
+        for gradient, wanted in pairs:
+            assert np.shape(gradient) == wanted.shape
+            assert gradient.dtype == wanted.dtype
+            np.testing.assert_allclose(gradient, wanted, rtol=tolerance, atol=tolerance)
+    return text
+
+
+def lines(text):
+    """The statements, without what is beside them."""
+    return [line.partition("#")[0].strip() for line in text.splitlines() if line.partition("#")[0].strip()]
+
+
+def test_the_users_names_and_the_sums_over_the_examples():
+    text = check(net, NET, X, Y, more=[(X[:2], Y[:2]), (X[:1], Y[:1])])
+    assert lines(text)[2:] == [
+        '"""The loss, and its gradient by each parameter."""',
+        'W, v = params["W"], params["v"]',
+        "m = len(x)",
+        "z = x @ W",
+        "h = np.tanh(z)",
+        "f = h @ v",
+        "error = f - y",
+        "loss = (error**2).mean()",
+        "df = 2 / m * error",
+        "dv = h.T @ df",
+        "dh = df[:, None] * v",
+        "dz = dh * (1 - h * h)",
+        "dW = x.T @ dz",
+        'return loss, {"W": dW, "v": dv}',
+    ]
+    assert "dW = x.T @ dz          # (3, m) @ (m, 4): Σ over the m examples" in text
+
+
+def test_named_tensors_and_several_values_of_one_name():
+    def loss(params, x):
+        h = x
+        for _ in range(2):
+            h = np.tanh(h @ params["W"])
+        return np.square(h).sum(axis=1).named("per_example").mean()
+
+    text = check(loss, {"W": RNG.normal(size=(3, 3))}, X)
+    assert {"h1 = np.tanh(z1)", "h2 = np.tanh(z2)"} <= set(lines(text))
+    assert any(line.startswith("per_example = ") for line in lines(text))
+
+
+def test_a_vector_of_losses_means_their_sum():
+    text = check(lambda w, x, y: np.square(x @ w - y), W, X, Y)
+    assert "The sum of the losses" in text
+    assert "return loss, dw" in text
+
+
+def test_nests_and_modules():
+    def loss(params, batch):
+        layer, v = params
+        return np.square(np.tanh(batch["x"] @ layer["W"]) @ v - batch["y"]).mean()
+
+    text = check(loss, [{"W": NET["W"]}, NET["v"]], {"x": X, "y": Y})
+    assert 'x, y = batch["x"], batch["y"]' in lines(text)
+    model = tg.nn.Sequential(tg.nn.Linear(3, 4, rng=0), np.tanh, tg.nn.Linear(4, 4, rng=1))
+    text = tg.derive(lambda model, x, y: tg.nn.cross_entropy(model(x), y).mean(), model, X, LABELS).numpy()
+    params = {name: p.numpy() for name, p in model.named_parameters().items()}
+    value, gradients = function(text)(params, X, LABELS)
+    loss = tg.nn.cross_entropy(model(X), LABELS).mean()
+    loss.backward()
+    np.testing.assert_allclose(value, loss.numpy(), rtol=1e-12)
+    for name, p in model.named_parameters().items():
+        np.testing.assert_allclose(gradients[name], p.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_names_that_python_or_the_text_needs():
+    def loss(params, x):
+        return (x @ params["lambda"] + params["m"] + params["x"] * params["np"]).mean()
+
+    check(loss, {"lambda": W, "m": np.ones(()), "x": np.ones(()), "np": np.ones(2)[0:1]}, X)
+
+
+def test_single_precision():
+    text = check(net, {k: v.astype(np.float32) for k, v in NET.items()}, X.astype(np.float32), Y.astype(np.float32),
+                 tolerance=1e-5)  # fmt: skip
+    assert "float64" not in text
+
+
+def test_parameters_that_the_loss_does_not_depend_on():
+    text = check(lambda params, x: (x @ params["a"]).mean(), {"a": W, "b": np.ones(2)}, X)
+    assert "db = np.zeros_like(b)" in lines(text)
+
+
+def test_numbers_among_the_arguments():
+    def loss(w, x, rate, times=1):
+        return times * (x @ w).mean() + rate * (w * w).sum()
+
+    text = check(loss, W, X, 0.25, 3)
+    assert "lam" not in text
+    with pytest.raises(AssertionError, match="derived for this value"):
+        function(text)(W, X, 0.25, 4)
+    _, gradient = function(text)(W, X, 0.5, 3)  # a float is data
+    np.testing.assert_allclose(gradient, 3 * X.mean(axis=0) + W, rtol=1e-12)
+
+
+def test_constants_of_the_function():
+    table, start = np.array([[1.0, 2.0, 0.5]]), np.arange(3.0)
+
+    def loss(w, x):
+        return np.square(np.ones(len(x)) - x @ (w * table[0] - start) + np.full((len(x),), 2.0) / len(x)).mean()
+
+    check(loss, W, X, more=[(X[:4],)])
+    large = RNG.normal(size=(3, 400))
+    with pytest.raises(NotDifferentiableError, match="pass it as an argument"):
+        tg.derive(lambda w, x: (w @ large + x.sum()).sum(), W, X).numpy()
+
+
+def test_vmap_second_derivatives_and_hand_made_primitives():
+    @tg.primitive
+    def swish(x, beta=1.0):
+        return x / (1 + np.exp(-beta * x))
+
+    tg.defvjp(swish, x=lambda g, x, out, beta: g * (beta * out + (1 - beta * out) / (1 + np.exp(-beta * x))))
+
+    def one(params, x, y):
+        return np.square(np.tanh(x @ params["W"]) @ params["v"] - y)
+
+    check(lambda params, x, y: tg.vmap(lambda x, y: one(params, x, y))(x, y).mean(), NET, X, Y, more=[(X[:3], Y[:3])])
+    check(lambda params, x: swish(x @ params["W"], 2.0).mean(), NET, X, more=[(X[:3],)])
+    text = check(lambda params, x: tg.vmap(lambda x: swish(x @ params["W"]).sum())(x).mean(), NET, X)
+    assert "right for 6 examples only" in text  # vmap calls a user's primitive for one example after the other
+    check(lambda w, x: np.square(tg.grad(lambda w: np.tanh(x @ w).sum())(w)).sum(), W, X, more=[(X[:3],)])
+
+
+def test_a_loop_over_examples_is_right_for_their_number_and_says_so():
+    text = check(lambda w, x: sum(np.tanh(row @ w) for row in x), W, X)
+    assert "right for 6 examples only" in text
+    text = check(lambda w, x: ((x @ w) * np.cos(np.arange(len(x)))).sum(), W, X)
+    assert "a constant array of shape (6,) holds for 6 examples only" in text
+
+
+def test_what_depends_on_values_is_refused():
+    def branch(w, x):
+        return (x @ w).sum() if (x @ w).sum() > 0 else (x * 2 @ w).sum()
+
+    with pytest.raises(TracedValueError, match=r"the truth value .* np\.where"):
+        tg.derive(branch, W, X)
+    with pytest.raises(TracedValueError, match=r"`y`.*embedding"):
+        tg.derive(lambda w, x, y: (np.eye(4)[y] * (x @ w)[:, None]).sum(), W, X, LABELS)
+    check(lambda w, x, y: (tg.nn.embedding(np.eye(4), y) * (x @ w)[:, None]).sum(), W, X, LABELS)
+    check(lambda w, x, y: (tg.Tensor(np.eye(4))[y] * (x @ w)[:, None]).sum(), W, X, LABELS)
+
+
+def test_random_numbers_are_refused():
+    rng = np.random.default_rng(3)
+    with pytest.raises(RuntimeError, match="draws random numbers"):
+        tg.derive(lambda w, x: tg.nn.dropout(x @ w, 0.5, rng).sum(), W, X)
+    with pytest.raises(RuntimeError, match="draws random numbers"):
+        tg.derive(lambda w, x, rng: tg.nn.dropout(x @ w, 0.5, rng).sum(), W, X, rng)
+    with pytest.raises(RuntimeError, match="draws random numbers"):
+        tg.derive(lambda w, x: (x @ w * np.random.normal(size=len(x))).sum(), W, X)
+    with pytest.raises(RuntimeError, match="two losses for the same arguments"):
+        tg.derive(lambda w, x: tg.nn.dropout(x @ w, 0.5, np.random.default_rng()).sum(), W, X)
+    check(lambda w, x, mask: (x @ w * mask).sum(), W, X, (Y > 0) * 2.0)
+
+
+def test_what_is_no_loss_is_refused():
+    with pytest.raises(TypeError, match="depends on its first argument"):
+        tg.derive(lambda w, x: (x * 2).mean(), W, X)
+    with pytest.raises(NotDifferentiableError, match=r"write 1\.0 for 1"):
+        tg.derive(lambda w, x: (x @ w).mean(), np.arange(3), X)
+
+    @tg.primitive
+    def odd(x):
+        out = np.array(x)
+        out[0] = 0
+        return out
+
+    tg.defvjp(odd, x=lambda g: 2 * g)
+    derivation = tg.derive(lambda w, x: odd(x @ w).mean(), W, X)
+    with pytest.raises(NotDifferentiableError, match="'odd' is not made of NumPy's functions"):
+        derivation.numpy()
+
+
+def test_the_program_can_be_run_again():
+    program = tg.derive(net, NET, X, Y).program
+    known = program.run([*NET.values(), X[::-1], Y])
+    value, gradients = tg.value_and_grad(net)(NET, X[::-1], Y)
+    np.testing.assert_allclose(known[program.loss], value, rtol=1e-12)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(known[program.outputs[name]], gradient, rtol=1e-12)
+    assert {v.name: v.role for v in program.inputs} == {"W": "parameter", "v": "parameter", "x": "data", "y": "data"}
+    assert {"dh", "df", "dW", "dv"} <= {v.name for v in program.variables()}
+    assert str(next(v.shape for v in program.variables() if v.name == "h")) == "(m, 4)"
+
+
+def test_numbers_that_follow_the_number_of_examples():
+    assert form_of(fitted([3, 3, 3], [5, 6, 8])) is None
+    for values, text in (
+        ([5, 6, 8], "m"), ([10, 12, 16], "2 * m"), ([1 / 5, 1 / 6, 1 / 8], "1 / m"), ([4, 5, 7], "(m - 1)"),
+        ([0.5, 0.4, 2 / 7], "2 / (m - 1)"), ([25, 36, 64], "m**2"), ([12, 13, 15], "(m + 7)"),
+    ):  # fmt: skip
+        assert str(fitted(values, [5, 6, 8])) == text
+    assert fitted([1, 5, 2], [5, 6, 8]) is None
+    m, inverse = fitted([5, 6, 8], [5, 6, 8]), fitted([0.2, 1 / 6, 0.125], [5, 6, 8])
+    assert times(m, inverse) == 1
+    assert str(times(2, inverse)) == str(over(2, m)) == "2 / m"
+    assert times(m, fitted([4, 5, 7], [5, 6, 8])) is None
+
+
+def test_it_touches_neither_arguments_nor_settings():
+    import sys
+
+    before, trace = {k: v.copy() for k, v in NET.items()}, sys.gettrace()
+    first, again = tg.derive(net, NET, X, Y).numpy(), tg.derive(net, NET, X, Y).numpy()
+    assert first == again
+    assert sys.gettrace() is trace
+    for name, value in NET.items():
+        np.testing.assert_array_equal(value, before[name])
+    assert re.search(r"Derivation of dW, dv", repr(tg.derive(net, NET, X, Y)))
