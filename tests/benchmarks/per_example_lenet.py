@@ -1,4 +1,4 @@
-"""Per-example gradients of LeNet (two convolutions, pooling, two layers) on images 28 x 28, 128 examples, float32."""
+"""Per-example gradients of LeNet (two convolutions, pooling, three layers) on images 28 x 28, 128 examples, float32."""
 
 from __future__ import annotations
 
