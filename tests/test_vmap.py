@@ -523,6 +523,11 @@ def test_dropout_of_tensors():
 
 # ------------------------------------------------------------------------------------------ what is refused
 
+class Scaled:
+    def times(self, x, factor):
+        return x * factor
+
+
 MISTAKES = {
     "sizes": (lambda: tg.vmap(loss, (None, 0, 0))(PARAMS, X, y[:3]), errors.ShapeError,
               "the axes of examples must be of one size, and x has 5, y has 3"),
@@ -531,6 +536,7 @@ MISTAKES = {
     "nothing mapped": (lambda: tg.vmap(loss, None)(PARAMS, X, y), ValueError, "no argument has an axis of examples"),
     "a number": (lambda: tg.vmap(lambda x, scale: x * scale)(X, 2.0), errors.ShapeError,
                  "scale () float64 has no axis 0 of examples: if all examples share it, in_axes must have None"),
+    "sizes of a method": (lambda: tg.vmap(Scaled().times)(X, y[:3]), errors.ShapeError, "x has 5, factor has 3"),
     "in_axes": (lambda: tg.vmap(loss, (None, 0))(PARAMS, X, y), ValueError,
                 "in_axes has (None, 0) for the arguments, a tuple of 3"),
     "in_axes of a nest": (lambda: tg.vmap(loss, ({"W": 0}, 0, 0))(PARAMS, X, y), ValueError,

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from itertools import islice
-from types import FrameType
+from types import FrameType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ class BroadcastWarning(UserWarning):
 
 class LostGradientWarning(UserWarning):
     """A tensor that requires a gradient became a plain number, and not by ``float()`` or ``.item()``."""
+
+
+def argument_names(fn: Any) -> tuple[str, ...]:
+    """The names of a function's positional arguments, as many as a call passes; empty where it does not tell."""
+    code = getattr(fn, "__code__", None)
+    return code.co_varnames[isinstance(fn, MethodType) : code.co_argcount] if code else ()
 
 
 def describe(value: Any, fallback: str = "") -> str:

@@ -52,7 +52,7 @@ class _Call:
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Iterable[int], kwargs: dict[str, Any] | None = None
     ) -> None:
         recording = current().grad
-        names = getattr(getattr(fn, "__code__", None), "co_varnames", ())
+        names = errors.argument_names(fn)
         args = list(args)
         self.nests: dict[int, Nest] = {}
         self.inputs: list[Tensor] = []
