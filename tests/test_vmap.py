@@ -523,6 +523,7 @@ def test_dropout_of_tensors():
 
 # ------------------------------------------------------------------------------------------ what is refused
 
+
 class Scaled:
     def times(self, x, factor):
         return x * factor
