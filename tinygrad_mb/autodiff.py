@@ -55,7 +55,7 @@ class Hidden:
 
 
 def bare(array: Any) -> Any:
-    """The numbers inside of a carrier, with all hidden axes in front; anything else as it is."""
+    """What is inside of a carrier: an array with all hidden axes in front, or terms; anything else as it is."""
     while isinstance(array, Hidden):
         array = array._data
     return array
