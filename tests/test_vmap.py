@@ -493,6 +493,39 @@ def test_numbers_drawn_behind_the_back_are_an_error(fn):
     assert tg.vmap(fn, randomness="same")(y).shape == y.shape
 
 
+def test_draws_from_np_random_that_leave_its_place_as_it_was():
+    def found(draw):
+        with pytest.raises(RuntimeError, match=r"vmap: np.random was used inside"):
+            tg.vmap(lambda x: x + draw())(y)
+
+    found(lambda: np.random.random(312).sum())  # all 624 words
+    np.random.normal()  # makes two numbers, and keeps one
+    found(lambda: np.random.normal())
+    found(lambda: np.random.normal())
+    try:
+        np.random.set_bit_generator(np.random.PCG64(0))
+        found(lambda: np.random.normal())
+        found(lambda: np.random.normal())
+    finally:
+        np.random.set_bit_generator(np.random.MT19937(0))
+
+
+def test_the_search_for_generators_ends_and_begins_near():
+    class Counted(list):
+        looked_at = 0
+
+        def __iter__(self):
+            for part in super().__iter__():
+                Counted.looked_at += 1
+                yield part
+
+    data = [Counted([0.0] * 1000) for _ in range(50)]
+    generator = np.random.default_rng(0)
+    with pytest.raises(RuntimeError, match="a generator that the function has from elsewhere was used inside"):
+        tg.vmap(lambda x: x + data[0][0] * generator.normal())(y)
+    assert 5_000 < Counted.looked_at <= 10_000
+
+
 def test_dropout_takes_any_generator():
     ones = np.ones((6, 20))
     generator = np.random.default_rng(0)
