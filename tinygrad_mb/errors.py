@@ -51,8 +51,9 @@ class CoupledExamplesError(ValueError):
         self.how = how
         super().__init__(
             f"the examples influence each other, so that the gradient of a single one does not exist: {how}. Keep the "
-            "examples apart (statistics of a batch as constants, as when a model is used), or compute the losses "
-            "first: per_example_grads(losses, tensors) gives the gradients of these losses of this very batch."
+            "examples apart (statistics of a batch as constants, as when a model is used); let the function close over "
+            "arrays that all examples share; or compute the losses first: per_example_grads(losses, tensors) gives the "
+            "gradients of these losses of this very batch."
         )
 
     def __reduce__(self) -> Any:

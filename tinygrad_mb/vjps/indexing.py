@@ -15,8 +15,11 @@ from ..custom import first_hidden, plain_arrays, primitive
 from ..primitives import declare, defvjp
 
 
-class Followed(np.ndarray):
-    """Integers that belong to the examples of a batch: what they pick out of a parameter is each example's own."""
+class FollowedIndex(np.ndarray):
+    """Integers that a node remembers as such when it is indexed by them, so that somebody else can find it again."""
+
+    def __repr__(self) -> str:
+        return repr(np.asarray(self))
 
 
 def freeze(index: Any) -> Any:
@@ -29,7 +32,7 @@ def _freeze(part: Any) -> Any:
         part = part._data
     if part is None or part is Ellipsis or isinstance(part, (slice, int, np.generic, Hidden)):
         return part
-    array = np.array(part, subok=type(part) is Followed)
+    array = np.array(part, subok=type(part) is FollowedIndex)
     if array.dtype.kind in "iu" or (array.size == 0 and not isinstance(part, np.ndarray)):
         array = array.astype(np.intp, copy=False)
     if array.dtype.kind not in "ib":
