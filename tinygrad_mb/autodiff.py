@@ -45,6 +45,10 @@ class Hidden:
     shape: Any
     dtype: Any
 
+    def call(self, function: Any, args: Any) -> Any:
+        """What a function gives for arguments among which this array is."""
+        raise NotImplementedError
+
     def summed(self, level: int) -> Any:
         """The sum over the hidden axis of that level."""
         raise NotImplementedError

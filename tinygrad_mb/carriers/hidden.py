@@ -137,6 +137,10 @@ class Carrier(Methods, Hidden):
         """The length of the hidden axis."""
         raise NotImplementedError
 
+    def call(self, function: Callable[..., Any], args: Any) -> Any:
+        """What a function gives for arguments among which this array is."""
+        return call(function, args, {})
+
     def dense(self) -> Any:
         """The same as a ``Batched``."""
         raise NotImplementedError

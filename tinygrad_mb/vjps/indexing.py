@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import Hidden, Recorded, unbroadcast
-from ..custom import first_hidden, plain_arrays, primitive
+from ..custom import first_hidden, plain_arrays, plain_primitive, primitive
 from ..primitives import declare, defvjp
 
 
@@ -58,8 +58,7 @@ def _last_writers(shape: tuple[int, ...], index: Any) -> Any:
     return last[index] == writers
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def scatter_add(v, index=(), shape=()):
     """Zeros of ``shape`` with ``v`` added at ``index``, as often as a place is named there."""
     out = np.zeros(shape, v.dtype)
@@ -100,8 +99,7 @@ def check_fits(dtype, x):
         raise TypeError(f"values of dtype {dtype} do not fit into an array of dtype {x.dtype}")
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def put(x, v, index=()):
     """A copy of ``x`` with ``v`` at ``index``."""
     check_fits(np.result_type(v), x)
@@ -118,7 +116,7 @@ def item(x: Any, index: Any) -> Any:
         carrier = first_hidden((index,))
         if carrier is None or isinstance(x, Hidden):
             raise
-        return carrier.__array_function__(operator.getitem, (type(carrier),), (x, index), {})
+        return carrier.call(operator.getitem, (x, index))
 
 
 declare(operator.getitem, "x, index", item, name="index")
