@@ -629,3 +629,30 @@ def test_a_hidden_axis_shows_in_the_text_of_arrays():
     tg.vmap(fn)(X)
     assert re.fullmatch(r"<Batched \(3,\) float64, 5 examples hidden at level \d+>", texts[0])
     assert re.fullmatch(r"Tensor\(<Batched .*>, name='t', requires_grad=True\)", texts[1])
+
+
+# ------------------------------------------------------------------------------------ walks made outside
+
+
+def test_a_pull_back_from_outside_is_mapped_like_any_function():
+    x, w = np.cos(np.arange(12.0)).reshape(4, 3), np.array([1.0, -0.5, 0.3])
+    value, pull = tg.vjp(lambda w: np.tanh(x @ w), w)
+    expected = tg.jacobian(lambda w: np.tanh(x @ w))(w)
+    np.testing.assert_allclose(tg.vmap(pull)(np.eye(4))[0], expected, rtol=1e-14)
+    np.testing.assert_allclose(np.stack([pull(e)[0] for e in np.eye(4)]), expected, rtol=1e-14)
+    t = tg.Tensor(w, requires_grad=True)
+    out = np.tanh(x @ t)
+    np.testing.assert_allclose(tg.vmap(lambda g: out.gradient(t, gradient=g))(np.eye(4)), expected, rtol=1e-14)
+    twice = tg.vmap(tg.vmap(lambda g: out.gradient(t, gradient=g)))(np.stack([np.eye(4), 2 * np.eye(4)]))
+    np.testing.assert_allclose(twice, np.stack([expected, 2 * expected]), rtol=1e-14)
+
+
+def test_a_graph_that_a_vmap_is_part_of_still_sums_over_its_examples():
+    x = np.cos(np.arange(12.0)).reshape(4, 3)
+    t = tg.Tensor([1.0, -0.5, 0.3], requires_grad=True)
+    losses = tg.vmap(lambda row: np.tanh(row @ t))(x)
+    expected = np.tanh(x @ t).sum().gradient(t)
+    np.testing.assert_allclose(losses.sum().gradient(t), expected, rtol=1e-14)
+    each = tg.vmap(lambda g: losses.gradient(t, gradient=g))(np.eye(4))
+    np.testing.assert_allclose(each.sum(axis=0), expected, rtol=1e-14)
+    assert np.abs(each[0] - each[1]).max() > 0.01

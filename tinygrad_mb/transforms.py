@@ -91,7 +91,7 @@ class _Call:
         It is one walk, in which the axis of length n is hidden.
         """
         level, n = new_level(), len(cotangents)
-        found = _gradient([out], [hide(cotangents, level)], self.nodes, self.open, keep=level)
+        found = _gradient([out], [hide(cotangents, level)], self.nodes, self.open)
         shown = [reveal(c, level, n) for c in found]
         return [np.array(c) if isinstance(c, np.ndarray) else c for c in shown]  # two inputs may share one
 
@@ -118,9 +118,7 @@ def _is_tracked(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad
 
 
-def _gradient(
-    outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node], create_graph: bool, keep: int = 0
-) -> list[Any]:
+def _gradient(outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node], create_graph: bool) -> list[Any]:
     """The cotangents of ``nodes`` for cotangents of ``outs``; zeros for nodes that no output depends on."""
     seeds: dict[Node, Any] = {}
     with enable_grad():
@@ -128,7 +126,7 @@ def _gradient(
             if _is_tracked(out):
                 ct = Tensor(ct) if create_graph and not isinstance(ct, Tensor) else ct
                 seeds[out.node] = seeds[out.node] + ct if out.node in seeds else ct
-        found = autodiff.gradient(seeds, nodes, Tensor if create_graph else None, keep) if seeds and nodes else {}
+        found = autodiff.gradient(seeds, nodes, Tensor if create_graph else None) if seeds and nodes else {}
     return [found[n] if n in found else np.zeros(n.shape, n.dtype) for n in nodes]
 
 

@@ -111,7 +111,7 @@ class _Losses(NamedTuple):
         self._checked_walk([])
         level, m = self.seed._level, self.seed.examples
         with enable_grad():
-            found = autodiff.gradient({self.node: Tensor(self.seed.dense())}, self.nodes, Tensor, keep=level)
+            found = autodiff.gradient({self.node: Tensor(self.seed.dense())}, self.nodes, Tensor)
             rows = [reveal(found.get(n, np.zeros(n.shape, n.dtype)), level, m) for n in self.nodes]
         return self.nest.fill(rows)
 
@@ -121,7 +121,7 @@ class _Losses(NamedTuple):
             return {}
 
         def walk(wanted: list[Node]) -> dict[Node, Any]:
-            return autodiff.gradient({self.node: self.seed}, wanted, keep=self.seed._level) if wanted else {}
+            return autodiff.gradient({self.node: self.seed}, wanted) if wanted else {}
 
         data = self.batch.nodes(self.node) if self.batch else []
         found = walk([*nodes, *data])
