@@ -636,7 +636,7 @@ def test_a_hidden_axis_shows_in_the_text_of_arrays():
 
 def test_a_pull_back_from_outside_is_mapped_like_any_function():
     x, w = np.cos(np.arange(12.0)).reshape(4, 3), np.array([1.0, -0.5, 0.3])
-    value, pull = tg.vjp(lambda w: np.tanh(x @ w), w)
+    _, pull = tg.vjp(lambda w: np.tanh(x @ w), w)
     expected = tg.jacobian(lambda w: np.tanh(x @ w))(w)
     np.testing.assert_allclose(tg.vmap(pull)(np.eye(4))[0], expected, rtol=1e-14)
     np.testing.assert_allclose(np.stack([pull(e)[0] for e in np.eye(4)]), expected, rtol=1e-14)
