@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import anomaly, errors, modes
+from . import anomaly, errors
 from .graph import Node, differentiable_ancestors, leaf
 from .guards import fingerprint, verify
 from .modes import current, hiding
@@ -339,7 +339,7 @@ def walk(
     """
     found: dict[Node, Any] = {}
     owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
-    checking, hiding_used = current().anomaly, modes.highest_level > 0
+    checking = current().anomaly
     pop, get = cotangents.pop, cotangents.get
     for node in nodes:
         g = pop(node, None)
@@ -363,7 +363,7 @@ def walk(
             c = pull(g, node, saved)
             if cls is not None and not isinstance(c, Recorded):
                 raise errors.plain_cotangent(node, name, c)
-            if hiding_used and type(c) is not ndarray and type(c) not in _PLAIN:
+            if type(c) not in _PLAIN:
                 c = _known_to(parent, c, known, cls)
             try:
                 if c.shape != parent.shape:
