@@ -18,6 +18,7 @@ import numpy as np
 
 from ..autodiff import unbroadcast
 from ..composites import COMPOSITES
+from ..composites.table import axes_of
 from ..errors import NotDifferentiableError, ShapeError
 from ..numpy_api import full_name
 from .hidden import Carrier, Rules, inside, replace
@@ -103,6 +104,45 @@ def any_at_level(value: Any, level: int) -> bool:
 def examples_of(level: int, *values: Any) -> int:
     """The number of examples of the operands that hide the axis of this level."""
     return next(x.examples for x in inside(values) if x._level == level)
+
+
+def batching(*functions):
+    """Enter a rule for what these functions do on ``Batched``."""
+
+    def enter(rule):
+        for function in functions:
+            BATCHING[function] = rule
+        return rule
+
+    return enter
+
+
+def aligned(level, values, core=None):
+    """The operands' numbers, to be broadcast against each other: the axis of examples first, visible axes to the right.
+
+    ``core`` gives the number of each one's last axes that do not broadcast.
+    """
+    values = [np.asarray(x) if type(x) in (list, tuple) else x for x in values]
+    free = [getattr(x, "ndim", 0) for x in values]
+    if core is not None:
+        free = [ndim - n for ndim, n in zip(free, core, strict=True)]
+    most = max(free)
+    for k, x in enumerate(values):
+        if type(x) is Batched and x._level == level:
+            values[k] = x = x._data
+            if free[k] < most:
+                values[k] = x.reshape((x.shape[0], *(1,) * (most - free[k]), *x.shape[1:]))
+    return values
+
+
+def front(level, x, m):
+    """An operand's numbers with the axis of examples in front, also if it hides none."""
+    return x._data if at_level(x, level) else np.broadcast_to(x, (m, *np.shape(x)))
+
+
+def shifted(axis, ndim):
+    """The places of visible axes in the numbers inside, as a tuple; raises NumPy's ``AxisError``."""
+    return tuple([k + 1 for k in axes_of(axis, ndim)])
 
 
 def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
