@@ -1,6 +1,7 @@
 """vmap: which axes, which nests, gradients inside and outside, random numbers, and what it refuses."""
 
 import gc
+import pickle
 import re
 
 import numpy as np
@@ -586,17 +587,18 @@ MISTAKES = {
     "slice": (lambda: tg.vmap(lambda n: X[:n])(np.arange(3)), TypeError, "the integer of"),
     "in": (lambda: tg.vmap(lambda x: 1.0 in x)(X), TypeError, "`in` of"),
     "an array": (lambda: tg.vmap(lambda x: np.array([x, x]))(y), TypeError, "cannot become a plain array"),
-    "a plain array's index": (lambda: tg.vmap(lambda i: X[i])(np.arange(3)), TypeError,
-                              "tg.nn.embedding(a, i) or tg.Tensor(a)[i]"),
+    "a plain array's index": (lambda: tg.vmap(lambda i: X[i])(np.arange(3)), TypeError, "tg.nn.embedding(a, i)"),
+    "take": (lambda: tg.vmap(lambda i: np.take(X, i, axis=1))(np.arange(3)), TypeError,
+             "tg.nn.embedding(a, i) for a[i] and np.take(a, i, axis=0), tg.Tensor(a)[:, i] for a[:, i] and np.take(a"),
     "assignment": (lambda: tg.vmap(lambda x: x.__setitem__(0, 1.0))(X), TypeError, "x = x.at[index].set(value)"),
     "assignment into an array": (lambda: tg.vmap(lambda x: np.ones(3).__setitem__(0, x))(y), ValueError, "element"),
     "in place": (lambda: tg.vmap(lambda x: np.ones(3).__iadd__(x))(X), TypeError, "Write `a = a + x` for `a += x`"),
-    "out": (lambda: tg.vmap(lambda x: np.sin(x, out=np.ones(3)))(X), TypeError, "out= is not supported inside vmap"),
+    "out": (lambda: tg.vmap(lambda x: np.sin(x, out=np.ones(3)))(X), TypeError, "out= is not supported where"),
     "ufunc.at": (lambda: tg.vmap(lambda x: np.add.at(x, 0, 1))(X), TypeError, "x.at[index].add(values)"),
     "put": (lambda: tg.vmap(lambda x: np.put(x, 0, 1))(X), TypeError, "numpy.put writes"),
     "a mask": (lambda: tg.vmap(lambda x: x[x > 0])(X), IndexError, "how many elements a mask chooses"),
     "unique": (lambda: tg.vmap(np.unique)(np.array([[1, 1], [1, 2]])), errors.ShapeError,
-               "numpy.unique: the examples 0 and 1, hidden inside vmap, give arrays of the shapes (1,) and (2,)"),
+               "the examples 0 and 1 give arrays of the shapes (1,) and (2,)"),
     "nonzero": (lambda: tg.vmap(np.nonzero)(np.array([[1, 1], [0, 2]])), errors.ShapeError, "examples 0 and 1"),
     "text": (lambda: tg.vmap(lambda x: "text")(X), errors.NotDifferentiableError, "dtype <U4"),
     "shapes": (lambda: tg.vmap(lambda x: x.reshape(2, 2))(X), ValueError, "cannot reshape"),
@@ -612,10 +614,31 @@ def test_mistakes_are_named(run, kind, message):
         run()
 
 
+def test_what_the_message_about_indices_advises():
+    i = np.array([2, 0])
+    assert_same(tg.vmap(lambda i: tg.nn.embedding(X, i))(i), X[i])
+    assert_same(tg.vmap(lambda i: tg.Tensor(X)[:, i])(i), X[:, i].T, Tensor)
+
+
+def test_deleting_at_each_examples_own_place():
+    i = np.array([2, 0])
+    assert_same(tg.vmap(lambda i: np.delete(X, i, axis=1))(i), np.stack([np.delete(X, k, axis=1) for k in i]))
+    assert_same(tg.vmap(lambda x, i: np.delete(x, i))(X[:2], i), np.stack([np.delete(X[k], i[k]) for k in (0, 1)]))
+
+
+def test_errors_about_hidden_axes_travel_between_processes():
+    with pytest.raises(errors.HiddenAxisError, match=re.escape(errors.WHERE_HIDDEN)) as caught:
+        tg.vmap(float)(y)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is errors.HiddenAxisError
+    assert str(copy) == str(caught.value)
+    assert_same(copy.carrier._data, y)
+
+
 def test_the_loop_says_which_example_failed():
     with pytest.raises(np.linalg.LinAlgError) as caught:
         tg.vmap(np.linalg.inv)(np.array([[[1.0]], [[0.0]]]))
-    assert caught.value.__notes__ == ["(for example 1 of the 2 that are hidden inside vmap)"]
+    assert caught.value.__notes__ == ["(for example 1 of the 2 that are hidden inside vmap or per_example_grads)"]
 
 
 def test_a_hidden_axis_shows_in_the_text_of_arrays():

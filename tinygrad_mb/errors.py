@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .primitives import Primitive
 
 
+WHERE_HIDDEN = "where examples are hidden (inside vmap or per_example_grads)"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -42,6 +43,9 @@ class HiddenAxisError(TypeError):
     def __init__(self, message: str, carrier: Any) -> None:
         super().__init__(message)
         self.carrier = carrier
+
+    def __reduce__(self) -> Any:
+        return HiddenAxisError, (*self.args, self.carrier)
 
 
 class CoupledExamplesError(ValueError):

@@ -19,7 +19,7 @@ import numpy as np
 from ..autodiff import unbroadcast
 from ..composites import COMPOSITES
 from ..composites.table import axes_of
-from ..errors import NotDifferentiableError, ShapeError
+from ..errors import WHERE_HIDDEN, NotDifferentiableError, ShapeError
 from ..numpy_api import full_name
 from .hidden import Carrier, Rules, inside, replace
 
@@ -149,8 +149,8 @@ def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict
     """What ``function`` gives for each example in turn, together."""
     if function in _WRITERS:
         raise NotDifferentiableError(
-            f"{full_name(function)} writes, and inside vmap there is no single array to write: use x.at[index].set(...)"
-            ", np.where, or write after vmap"
+            f"{full_name(function)} writes, and {WHERE_HIDDEN} there is no single array to write: use "
+            "x.at[index].set(...), np.where, or write after"
         )
     m = examples_of(level, args, kwargs)
 
@@ -166,7 +166,7 @@ def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict
         try:
             results.append(run(itemgetter(k)))
         except Exception as error:
-            error.add_note(f"(for example {k} of the {m} that are hidden inside vmap)")
+            error.add_note(f"(for example {k} of the {m} that are hidden inside vmap or per_example_grads)")
             raise
     return _together(function, results, level, np.stack)
 
@@ -196,7 +196,7 @@ def _together(function, results, level, join):
 
 def _ragged(function, k, what):
     return ShapeError(
-        f"{full_name(function)}: the examples 0 and {k}, hidden inside vmap, give {what}, and all must have one. A "
-        "shape that depends on the values (by a mask, by np.nonzero, np.unique) is only possible outside of vmap; "
-        "inside, choose with np.where(mask, x, 0)."
+        f"{full_name(function)}: {WHERE_HIDDEN}, the examples 0 and {k} give {what}, and all must have one. A shape "
+        "that depends on the values (by a mask, by np.nonzero, np.unique) is only possible outside; inside, choose with "
+        "np.where(mask, x, 0)."
     )
