@@ -197,6 +197,6 @@ def _together(function, results, level, join):
 def _ragged(function, k, what):
     return ShapeError(
         f"{full_name(function)}: {WHERE_HIDDEN}, the examples 0 and {k} give {what}, and all must have one. A shape "
-        "that depends on the values (by a mask, by np.nonzero, np.unique) is only possible outside; inside, choose with "
-        "np.where(mask, x, 0)."
+        "that depends on the values (by a mask, by np.nonzero, np.unique) is only possible outside; inside, choose "
+        "with np.where(mask, x, 0)."
     )
