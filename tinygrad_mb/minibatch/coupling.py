@@ -54,9 +54,7 @@ def couples_examples(loss_fn: Callable[..., Any], params: Any, *batch: Any) -> C
     nest = Nest(batch)
     sizes = [len(x) for x in nest.leaves if np.ndim(x)]
     if not sizes:
-        raise ValueError(
-            "couples_examples wants the batch with its examples: couples_examples(loss_fn, params, x, y)"
-        )
+        raise ValueError("couples_examples wants the batch with its examples: couples_examples(loss_fn, params, x, y)")
     try:
         example_gradients(loss_fn, params, *batch)
     except errors.CoupledExamplesError as error:
