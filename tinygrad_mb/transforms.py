@@ -36,9 +36,13 @@ defvjp(_view, x=lambda g: g)
 
 
 class Argument(Node):
-    """A leaf that a transform made for one of its calls: nothing outside of the call holds it."""
+    """A leaf that a transform made for one of its calls: nothing outside of the call holds it.
 
-    __slots__ = ()
+    ``running`` is true until the function has returned: what is computed later has no derivative by it.
+    """
+
+    __slots__ = ("running",)
+    running: bool
 
 
 class _Call:
@@ -69,6 +73,7 @@ class _Call:
                 args[k] = nest.fill(fresh, whole=True)
             self.out = Nest(fn(*args, **(kwargs or {})))
         self.nodes = [t.node for t in self.inputs]
+        finish(self.inputs)
         oldest = min([node.order for node in self.nodes], default=0)
         roots = [out.node for out in self.out.leaves if _is_tracked(out)]
         self.open = recording and any(
@@ -109,9 +114,17 @@ def fresh_argument(x: Any, name: str) -> Tensor:
     if _is_tracked(x):
         return autodiff.record_unary(ARGUMENT, x, Tensor).named(x.name or name)
     tensor = Tensor(x)
-    tensor._node = Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
+    tensor._node = node = Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
+    node.running = True
     tensor.named(name).requires_grad = True
     return tensor
+
+
+def finish(arguments: Iterable[Tensor]) -> None:
+    """Say that the function has returned to which these arguments were given."""
+    for node in [t.node for t in arguments]:
+        if isinstance(node, Argument):
+            node.running = False
 
 
 def _is_tracked(x: Any) -> bool:

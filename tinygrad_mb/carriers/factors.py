@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..vjps import shapes
+from ..vjps.helpers import resolved
 from ..vjps.indexing import scatter_add
 from .batched import Batched
 from .hidden import Carrier, Rules
@@ -299,8 +300,7 @@ def _negative(x):
 
 @rule(np.reshape)
 def _reshape(a, shape):
-    shape = np.broadcast_to(np.zeros(()), a.shape).reshape(shape).shape  # resolves -1, and refuses what does not fit
-    return Factors(a._data, shape, a._level)
+    return Factors(a._data, resolved(shape, a.shape), a._level)
 
 
 @rule(np.transpose)

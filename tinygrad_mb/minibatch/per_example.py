@@ -22,7 +22,7 @@ from ..modes import enable_grad, new_level
 from ..primitives import PRIMITIVES
 from ..pytrees import Nest
 from ..tensor import Tensor
-from ..transforms import Argument, fresh_argument
+from ..transforms import Argument, finish, fresh_argument
 from .apart import Followed, followed_batch, refuse_coupled
 from .statistics import ExampleGradients, Part, Stacked
 
@@ -142,6 +142,7 @@ def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ..
             tensors = [fresh_argument(x, path or "params") for x, path in zip(nest.leaves, nest.paths, strict=True)]
             followed = followed_batch(loss, batch)
             losses = _single(followed.call(loss, nest.fill(tensors, whole=True)))
+        finish([*tensors, *followed.tensors])
     else:
         raise TypeError(
             "per_example_grads wants a loss function, or losses that are Tensors, and got "
@@ -156,7 +157,7 @@ def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ..
         )
     nodes = [t.node for t in tensors]
     own = {*nodes, *(followed.sources if followed else ())}
-    others = [n for n in differentiable_ancestors([node]) if isinstance(n, Argument) and n not in own]
+    others = [n for n in differentiable_ancestors([node]) if isinstance(n, Argument) and n.running and n not in own]
     return _Losses(node, seed, nest, nodes, followed, others[0].label if others else "")
 
 
