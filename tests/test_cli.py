@@ -2,17 +2,24 @@
 
 import importlib.util
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tinygrad_mb as tg
+from tinygrad_mb import userfile
+from tinygrad_mb.checking import derivations
 from tinygrad_mb.cli import main
 from tinygrad_mb.demo import data, identity, training
+from tinygrad_mb.derivation import derive
 
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 HAS_LAYOUT = shutil.which("dot") is not None or importlib.util.find_spec("pygraphviz") is not None
 HAS_SKLEARN = importlib.util.find_spec("sklearn") is not None
 KEYS = ["one_by_one", "by_hand", "central_differences", "averaged_first"]
@@ -39,8 +46,10 @@ def no_sklearn(monkeypatch):
 def test_version_and_help(capsys):
     for arguments, expected in [
         (["--version"], [f"tinygrad_mb {tg.__version__}"]),
-        (["--help"], ["demo", "mini-batches", "--version"]),
+        (["--help"], ["demo", "check", "derive", "mini-batches", "--version"]),
         (["demo", "--help"], ["--json", "--quiet", "--out", "--seed", "demo-output", "97 %"]),
+        (["check", "--help"], ["FILE", "loss(params, x, y)", "hand_gradients", "0 if all are right"]),
+        (["derive", "--help"], ["FILE", "loss(params, x, y)", "--text", "--latex", "--numpy"]),
     ]:
         with pytest.raises(SystemExit, match=r"^0$"):
             main(arguments)
@@ -77,6 +86,206 @@ def test_the_module_is_the_program():
         [sys.executable, "-m", "tinygrad_mb", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"tinygrad_mb {tg.__version__}\n"
+
+
+# ----------------------------------------------------------------------------------- files with a derivation
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch, capsys):
+    """Write a file, run a command on it; returns the exit code and what was printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(command, text, *options):
+        (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+        code = main([command, "mine.py", *options])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_right_gradients_are_one_line_and_exit_with_0(capsys):
+    assert main(["check", str(EXAMPLES / "my_derivation.py")]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("All 4 gradients of the loss are right")
+    assert (out.count("\n"), err) == (1, "")
+
+
+def test_wrong_gradients_are_told_and_exit_with_1(capsys):
+    assert main(["check", str(EXAMPLES / "my_derivation_wrong.py")]) == 1
+    out, err = capsys.readouterr()
+    assert "2 of 4 gradients of the loss are wrong: b1 and W1." in out
+    assert "derivative of tanh is missing" in out
+    assert err == ""
+
+
+def test_the_example_that_messages_show_is_a_right_one(file):
+    assert len(userfile.EXAMPLE.splitlines()) == 10
+    code, out, err = file("check", userfile.EXAMPLE)
+    assert (code, err) == (0, "")
+    assert "right" in out
+
+
+def test_the_arguments_of_loss_say_what_the_batch_is_called(file):
+    text = userfile.EXAMPLE.replace("params, x, y", "params, inputs, y, scale=1.0").replace("x, y =", "inputs, y =")
+    code, _, err = file("check", text.replace("x @", "inputs @").replace("x.T", "inputs.T").replace("len(x)", "len(y)"))
+    assert (code, err) == (0, "")
+
+
+def test_gradients_may_be_given_as_they_are(file):
+    text = userfile.EXAMPLE.replace("def hand_gradients(params, x, y):\n    return ", "hand_gradients = ")
+    assert file("check", text)[0] == 0
+    assert file("check", text.replace("2 * x.T", "x.T"))[0] == 1
+
+
+def test_a_file_may_import_its_neighbours_and_leaves_no_trace(file, tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("FACTOR = 2\n")
+    text = userfile.EXAMPLE.replace("2 * x.T", "FACTOR * x.T")
+    file("check", userfile.EXAMPLE)  # imports what it needs
+    path, modules = sys.path[:], len(sys.modules)
+    assert file("check", "from neighbour_of_mine import FACTOR\n" + text)[0] == 0
+    assert sys.modules.pop("neighbour_of_mine").FACTOR == 2
+    assert sys.path == path
+    assert file("check", userfile.EXAMPLE)[0] == 0
+    assert len(sys.modules) == modules
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "mine.py: it defines no function `loss`. A file with a derivation looks like this:"),
+    ("loss = 3.0", "mine.py: its `loss` is not a function. A file with"),
+    ("def loss(params, x, y): ...", "mine.py: it defines no `params`. A file"),
+    ("params = 1.0\ndef loss(params, x, y): ...", "mine.py: it defines no `x`, which `loss` takes. A file"),
+    ("params = x = 1.0\ndef loss(params, x): ...", "mine.py: it defines no `hand_gradients`. A file"),
+])  # fmt: skip
+def test_a_missing_name_is_told_with_an_example(file, text, message):
+    code, out, err = file("check", text)
+    assert (code, out) == (2, "")
+    assert err.startswith(message)
+    assert "\n    def hand_gradients(params, x, y):\n" in err
+
+
+def test_a_file_that_is_not_there(capsys):
+    for command in ("check", "derive"):
+        assert main([command, "nowhere.py"]) == 2
+        assert capsys.readouterr().err == "nowhere.py: there is no such file\n"
+
+
+@pytest.mark.parametrize(("old", "new", "line", "error"), [
+    ("import numpy as np", "import nump", 1, "ModuleNotFoundError: No module named 'nump'"),
+    ("np.ones((3, 3))", "np.ones(3, 3)", 4, "TypeError: "),
+    ('@ params["W"] - y).sum', '@ params["V"] - y).sum', 7, "KeyError: 'V'"),
+    ('@ params["W"] - y).sum', '@ params["W"].T[:2] - y).sum', 7, "tinygrad_mb.errors.ShapeError: matmul: "),
+    ("2 * x.T @", "2 * x @", 10, "ValueError: matmul: "),
+    ("/ len(x)", "/ len(z)", 10, "NameError: name 'z' is not defined"),
+    ("return {", "raise SystemExit(3)  # {", 10, "SystemExit: 3"),
+])  # fmt: skip
+def test_an_error_in_the_file_is_shown_with_its_own_lines_only(file, old, new, line, error):
+    text = userfile.EXAMPLE.replace(old, new, 1)
+    assert text != userfile.EXAMPLE
+    code, out, err = file("check", text)
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert re.findall(r'File "(.*)", line (\d+)', err) == [("mine.py", str(line))]
+    assert error in err
+    assert text.splitlines()[line - 1].strip() in err
+
+
+def test_a_syntax_error_is_shown_where_it_is(file):
+    code, _, err = file("derive", "params = 1.0\ndef loss(params:\n")
+    assert code == 2
+    assert 'File "mine.py", line 2' in err
+    assert "SyntaxError: '(' was never closed" in err
+    assert "tinygrad_mb" not in err
+
+
+def test_what_is_wrong_with_a_file_as_a_whole_is_one_line(file):
+    code, _, err = file("check", userfile.EXAMPLE.replace('@ params["W"] - y).sum', "- y).sum"))
+    assert code == 2
+    assert err.startswith("mine.py: ")
+    assert "Traceback" not in err
+
+
+def test_an_error_of_ours_is_not_blamed_on_the_file(file, monkeypatch):
+    def broken(*_):
+        raise AssertionError("ours")
+
+    monkeypatch.setattr(derivations, "check_derivation", broken)
+    with pytest.raises(AssertionError, match="ours"):
+        file("check", userfile.EXAMPLE)
+
+
+@pytest.mark.parametrize("form", ["text", "latex", "numpy"])
+def test_the_form_of_a_derivation(file, monkeypatch, form):
+    class Derivation:
+        def __getattr__(self, name):
+            return lambda: f"as {name}"
+
+    given = []
+    monkeypatch.setattr(derive, "derive", lambda *arguments: given.append(arguments) or Derivation())
+    assert file("derive", userfile.EXAMPLE, f"--{form}") == (0, f"as {form}\n", "")
+    (loss, params, x, y), = given  # fmt: skip
+    assert callable(loss)
+    assert [params["W"].shape, x.shape, y.shape] == [(3, 3), (5, 3), (5, 3)]
+    assert file("derive", userfile.EXAMPLE) == (0, "as text\n", "")
+
+
+def test_only_one_form_at_a_time(capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["derive", "mine.py", "--latex", "--numpy"])
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_the_derivation_as_numpy_runs_by_itself(capsys):
+    assert main(["derive", str(EXAMPLES / "my_derivation.py"), "--numpy"]) == 0
+    program, example = {}, {}
+    exec(capsys.readouterr().out, program)
+    exec((EXAMPLES / "my_derivation.py").read_text(), example)
+    arguments = [example[name] for name in ("params", "x", "y")]
+    loss, gradients = program["gradients"](*arguments)
+    assert loss == pytest.approx(example["loss"](*arguments), rel=1e-14)
+    for name, g in example["hand_gradients"](*arguments).items():
+        assert gradients[name].shape == g.shape
+        assert gradients[name].dtype == np.float64
+        np.testing.assert_allclose(gradients[name], g, rtol=1e-12, atol=1e-14)
+
+
+def test_a_terminal_without_greek_letters_gets_the_text_all_the_same():
+    done = subprocess.run(
+        [sys.executable, "-m", "tinygrad_mb", "derive", EXAMPLES / "my_derivation.py", "--numpy"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(EXAMPLES.parents[1])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "over the m examples" in done.stdout
+
+
+def test_the_page_about_the_command_line_shows_its_output(tmp_path, monkeypatch, capsys):
+    page = (EXAMPLES.parent / "command_line.md").read_text(encoding="utf-8")
+    for path in EXAMPLES.glob("my_derivation*.py"):
+        shutil.copy(path, tmp_path)
+    right = (EXAMPLES / "my_derivation.py").read_text()
+    (tmp_path / "my_typo.py").write_text(right.replace("axis=1).mean()", "axis=2).mean()"))
+    monkeypatch.chdir(tmp_path)
+    shown = dict(re.findall(r"```text\n\$ tinygrad-mb (.*)\n((?:.*\n)*?)```", page))
+    printed = {}
+    for command in shown:
+        main(command.split())
+        printed[command] = "".join(capsys.readouterr())
+
+    def comparable(text):  # the last digits are the processor's own, and each Python underlines in its own way
+        return [re.sub(r"\d\.\de-\d\d", "#", line) for line in text.splitlines() if line.strip(" ^~")]
+
+    for command in ("check my_derivation.py", "check my_derivation_wrong.py", "check my_typo.py"):
+        assert comparable(shown[command]) == comparable(printed[command]), command
+    programs = [{}, {}]
+    for program, text in zip(programs, (shown, printed), strict=True):
+        exec(text["derive my_derivation.py --numpy"], program)
+        exec(right, program)
+        loss, gradients = program["gradients"](program["params"], program["x"], program["y"])
+        expected = program["hand_gradients"](program["params"], program["x"], program["y"])
+        for name, g in expected.items():
+            np.testing.assert_allclose(gradients[name], g, rtol=1e-12, atol=1e-14)
+        assert loss == pytest.approx(program["loss"](program["params"], program["x"], program["y"]), rel=1e-14)
 
 
 # -------------------------------------------------------------------------------------------- the demo

@@ -15,6 +15,7 @@ def test_the_pages_that_teach_have_programs():
     names = {page.stem for page in PAGES_WITH_PROGRAMS}
     assert names >= {
         "README", "index", "averaging", "tour", "per_example", "splitting", "semantics", "errors", "known_answers",
+        "gradcheck", "explain",
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mb as tg
-from tinygrad_mb.modes import current
+from tinygrad_mb.modes import Mode, current
 
 
 def records():
@@ -35,7 +35,7 @@ def test_an_exception_restores_the_mode():
     with pytest.raises(ZeroDivisionError), tg.no_grad(), tg.scope("s"):
         raise ZeroDivisionError
     assert records()
-    assert current() == (True, False, "", 0)
+    assert current() == Mode()
 
 
 def test_a_leaf_made_without_recording_still_requires_gradients():

@@ -1,7 +1,11 @@
 """tinygrad_mb: reverse-mode automatic differentiation of mini-batches on NumPy."""
 
 from . import errors, minibatch, nn, optim, special
+from .checking.assertions import assert_gradients
+from .checking.gradcheck import gradcheck
 from .custom import primitive
+from .derivation.derive import derive
+from .derivation.explain import explain
 from .drawing import draw
 from .mapping import vmap
 from .minibatch.per_example import per_example_grads
@@ -12,12 +16,16 @@ from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [
     "Tensor",
+    "assert_gradients",
     "defvjp",
+    "derive",
     "detect_anomaly",
     "draw",
     "enable_grad",
     "errors",
+    "explain",
     "grad",
+    "gradcheck",
     "hessian",
     "hvp",
     "jacobian",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import anomaly, errors
+from .broadcasting import unbroadcast
 from .graph import Node, differentiable_ancestors, leaf
 from .guards import fingerprint, verify
 from .modes import current, hiding
@@ -37,7 +38,10 @@ class Recorded:
 
 
 class Hidden:
-    """An array that hides an axis of examples: of several nested ones, that of the level ``_level``, from 1 on."""
+    """An array of ours below a tensor: one that hides an axis of examples, of several nested ones that of ``_level``.
+
+    Levels are from 1 on; an array with level 0 hides none.
+    """
 
     __slots__ = ("_data", "_level")
     _data: Any
@@ -179,7 +183,7 @@ def _finish(
     result = _new(cls)
     result._data = out
     mode = current()
-    grad, checking, _, _ = mode
+    grad, checking, _, _, keeping = mode
     if checking:
         anomaly.check_forward(op, values, bare(out))
     if not mask or not grad:
@@ -207,8 +211,13 @@ def _finish(
     if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
     result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, mode)
-    if checking:
+    if checking or keeping:
         result._node.note().where = errors.user_line()
+    if keeping:
+        result._node.note().value = out
+        for node, array in zip(nodes, data, strict=True):
+            if isinstance(node, Node) and node.op is None:
+                node.note().value = array
     return result
 
 
@@ -411,41 +420,6 @@ def _known_to(node: Node, c: Any, known: int, cls: type[Recorded] | None) -> Any
 # The hidden axis is gone from the sum, so a cotangent that hides no such axis is right for each example.
 SUMMED = declare(Hidden.summed, "x, level", lambda x, level: x.summed(level), name="sum over examples")
 defvjp(Hidden.summed, x=lambda g: g)
-
-
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum ``g`` down to ``shape``: the transpose of broadcasting ``shape`` to the shape of ``g``.
-
-    Raises ``ValueError`` where broadcasting cannot have made the one of the other.
-    """
-    lead = len(g.shape) - len(shape)
-    if lead < 0:
-        raise ValueError
-    if lead == 1 and type(g) is ndarray and g.ndim == 2:
-        g = _sum_of_rows(g)
-    elif lead:
-        g = g.sum(axis=tuple(range(lead)))
-    if g.shape == shape:
-        return g
-    stretched = tuple([k for k, (n, want) in enumerate(zip(g.shape, shape, strict=True)) if n != want])
-    if any(shape[k] != 1 for k in stretched):
-        raise ValueError
-    return g.sum(axis=stretched, keepdims=True)
-
-
-_MOST_ONES = 1 << 14
-_ones: dict[Any, Any] = {}
-
-
-def _sum_of_rows(g: Any) -> Any:
-    """``g.sum(axis=0)`` as a product with ones, which BLAS does several times faster than NumPy its sum."""
-    rows = len(g)
-    if rows > _MOST_ONES:
-        return np.add.reduce(g, 0)
-    ones = _ones.get(g.dtype)
-    if ones is None:
-        ones = _ones[g.dtype] = np.ones(_MOST_ONES, g.dtype)
-    return ones[:rows].dot(g)
 
 
 def attach(cls: type[Recorded], data: Any, node: Any) -> Any:

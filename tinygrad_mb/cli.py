@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from . import __version__
+from .userfile import UserFileError, opened
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line with the arguments ``argv``; return the exit code.
 
-    0 means success, 1 that something is not as it should be, 2 that the arguments were wrong.
+    0 means success, 1 that something is not as it should be, 2 that nothing was done: the arguments were wrong, or
+    there is an error in a person's file.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -21,10 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        return _demo(arguments)
+        code: int = arguments.run(arguments)
+    except UserFileError as error:
+        print(error, file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"tinygrad-mb: {error}", file=sys.stderr)
         return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,6 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tinygrad_mb {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_demo(commands)
+    _add_check(commands)
+    _add_derive(commands)
+    return parser
+
+
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="train on handwritten digits, check a batch's gradient in four ways, draw the graph",
@@ -56,7 +73,38 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of the first weights and of the batches' order (%(default)s)",
     )
-    return parser
+    demo.set_defaults(run=_demo)
+
+
+def _add_check(commands: Commands) -> None:
+    check = commands.add_parser(
+        "check",
+        help="compare gradients that were derived by hand with the true ones, and say what is wrong",
+        description=(
+            "Runs a Python file that defines loss(params, x, y), or with other names for the arguments; values for "
+            "params, x and y; and hand_gradients(params, x, y), which returns the gradients by params as derived by "
+            "hand. Compares them with the gradients of loss, and says what is wrong with those that are not right."
+        ),
+        epilog="The exit code is 0 if all are right, 1 if not, and 2 if the file could not be checked.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="such as my_derivation.py")
+    check.set_defaults(run=_check)
+
+
+def _add_derive(commands: Commands) -> None:
+    derive = commands.add_parser(
+        "derive",
+        help="print the derivation of a loss function's gradients",
+        description=(
+            "Runs a Python file that defines loss(params, x, y), or with other names for the arguments, and values "
+            "for params, x and y. Prints the derivation of the gradients by params, step by step."
+        ),
+    )
+    derive.add_argument("file", type=Path, metavar="FILE", help="such as my_derivation.py")
+    forms = derive.add_mutually_exclusive_group()
+    for form, what in (("text", "as formulas (the default)"), ("latex", "in LaTeX"), ("numpy", "as a NumPy function")):
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="text", help=what)
+    derive.set_defaults(run=_derive)
 
 
 def _seed(text: str) -> int:
@@ -73,3 +121,28 @@ def _demo(arguments: argparse.Namespace) -> int:
     from . import demo  # scikit-learn and the rest are imported only where they are used
 
     return demo.run(arguments.seed, arguments.out, as_json=arguments.json, quiet=arguments.quiet)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .checking.derivations import check_derivation
+
+    with opened(arguments.file, to_check=True) as file:
+        report = check_derivation(file.loss, file.params, file.hand, *file.batch)
+    _say(str(report))
+    return 0 if report.ok else 1
+
+
+def _derive(arguments: argparse.Namespace) -> int:
+    from .derivation.derive import derive
+
+    with opened(arguments.file) as file:
+        derivation = derive(file.loss, file.params, *file.batch)
+    _say(getattr(derivation, arguments.form)())
+    return 0
+
+
+def _say(text: str) -> None:
+    """Print text also where the terminal has no Greek letters."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(text.rstrip())

@@ -48,6 +48,10 @@ class HiddenAxisError(TypeError):
         return HiddenAxisError, (*self.args, self.carrier)
 
 
+class TracedValueError(TypeError):
+    """A plain number or a plain array was asked of a traced one, whose program is to hold for all values."""
+
+
 class CoupledExamplesError(ValueError):
     """Examples of a batch influence each other's losses, so that none has a gradient of its own; ``how`` says where."""
 

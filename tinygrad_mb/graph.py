@@ -19,14 +19,15 @@ _next_order = count().__next__
 
 
 class Extras:
-    """What few nodes have: hooks, the wish to keep the gradient, the user's line that made the value."""
+    """What few nodes have: hooks, the wish to keep the gradient, the user's line that made the value, the value."""
 
-    __slots__ = ("hooks", "keeps_grad", "where")
+    __slots__ = ("hooks", "keeps_grad", "value", "where")
 
     def __init__(self) -> None:
         self.hooks: dict[object, Hook] = {}
         self.keeps_grad = False
         self.where: str | None = None
+        self.value: Any = None
 
 
 class Node:

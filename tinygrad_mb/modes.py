@@ -19,6 +19,7 @@ class Mode(NamedTuple):
     anomaly: bool = False
     scope: str = ""
     level: int = 0  # of the hidden axes of examples that one is inside of, the innermost; 0 for none
+    values: bool = False  # nodes keep their values, and the lines that made them, for those who read the graph
 
 
 _levels = count(1)
@@ -43,7 +44,7 @@ current = mode_variable.get
 @functools.lru_cache(maxsize=1024)
 def inside(mode: Mode, name: str) -> Mode:
     """``mode`` in a scope called ``name``."""
-    return Mode(mode.grad, mode.anomaly, f"{mode.scope}/{name}" if mode.scope else name, mode.level)
+    return Mode(mode.grad, mode.anomaly, f"{mode.scope}/{name}" if mode.scope else name, *mode[3:])
 
 
 class _ModeSwitch:
@@ -151,6 +152,13 @@ class hiding(_ModeSwitch):
 
     def __init__(self, level: int) -> None:
         super().__init__(level=level)
+
+
+class keep_values(_ModeSwitch):
+    """Let every node keep its value and its line, in ``node.extras``: the graph of a whole calculation, to be read."""
+
+    def __init__(self) -> None:
+        super().__init__(values=True)
 
 
 class scope(_ModeSwitch):

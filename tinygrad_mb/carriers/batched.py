@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import unbroadcast
+from ..broadcasting import unbroadcast
 from ..composites import COMPOSITES
 from ..composites.table import axes_of
 from ..errors import WHERE_HIDDEN, NotDifferentiableError, ShapeError

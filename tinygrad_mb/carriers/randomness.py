@@ -108,8 +108,8 @@ def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
 
     Raises ``RuntimeError`` if it has drawn numbers behind vmap's back, the same for all examples.
     """
-    generators = {} if randomness == "same" else {id(g): g for g in [*_generators(call), np.random]}
-    before = {key: _state(g) for key, g in generators.items()}
+    generators = {} if randomness == "same" else {id(g): g for g in [*generators_of(call), np.random]}
+    before = {key: state_of(g) for key, g in generators.items()}
     known: set[int] = set()
     token = _open.set((*_open.get(), (level, m, randomness, known)))
     try:
@@ -117,7 +117,7 @@ def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
     finally:
         _open.reset(token)
     for key, g in generators.items():
-        if key not in known and _state(g) != before[key]:
+        if key not in known and state_of(g) != before[key]:
             what = "np.random" if g is np.random else "a generator that the function has from elsewhere"
             raise RuntimeError(f"vmap: {what} was used inside, and gave all examples the same numbers. {_ADVICE}")
 
@@ -126,7 +126,7 @@ _MT19937_BYTES = 2500  # 624 words of 32 bits, and the place among them
 _legacy: tuple[bytes, bool] = (b"", False)  # what np.random was last seen to be
 
 
-def _state(generator: Any) -> Any:
+def state_of(generator: Any) -> Any:
     """What changes with every draw."""
     if isinstance(generator, np.random.Generator):
         return pickle.dumps(generator.bit_generator.state)
@@ -154,7 +154,7 @@ _DEPTH = 6
 _LEAVES = frozenset((float, int, bool, complex, str, bytes, type(None), np.ndarray, np.float64))
 
 
-def _generators(call: Any) -> list[Any]:
+def generators_of(call: Any) -> list[Any]:
     """The generators that a call can reach, the nearest first, by closures, globals that it names, and attributes."""
     found: list[Any] = []
     layer, seen, budget = [call], {id(call)}, iter(range(_MOST))

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import Hidden, Recorded, unbroadcast
+from ..autodiff import Hidden, Recorded
+from ..broadcasting import unbroadcast
 from ..custom import first_hidden, plain_arrays, plain_primitive, primitive
 from ..primitives import declare, defvjp
 

@@ -1,0 +1,316 @@
+"""``Traced``: an array that writes down every NumPy call made on it.
+
+It holds the numbers, so that shapes and values are there as the function runs, and the variable of the program that
+stands for them.  A call computes the numbers and adds itself to the program.  It ranks below all other arrays of ours:
+what these compute with inside is written down.
+"""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,no-any-return"
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..arraylike import Methods
+from ..at import At
+from ..autodiff import Hidden, Recorded
+from ..errors import NotDifferentiableError, TracedValueError
+from ..numpy_api import ACCUMULATE, REDUCE, full_name
+from ..primitives import PRIMITIVES, is_own
+from ..vjps import products, shapes
+from ..vjps.indexing import freeze
+from .batched import _WRITERS as WRITERS
+from .hidden import inside as carriers_inside
+
+# What tells of shapes and dtypes, and not of values.
+_FACTS = frozenset({
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.common_type, np.min_scalar_type, np.iscomplexobj,
+    np.isrealobj, np.may_share_memory, np.shares_memory, np.einsum_path,
+})  # fmt: skip
+
+# The functions that a program calls instead of those that the library or the user called.
+_PLAINER: dict[Callable[..., Any], Callable[..., Any]] = {products.sum_of_outer: lambda x, g: x.T @ g}
+
+_Replace = Callable[["Traced"], Any]
+
+
+def _replaced(value: Any, new: _Replace) -> Any:
+    """The same nest of arguments with ``new(x)`` in the place of each traced array x."""
+    if isinstance(value, Traced):
+        return new(value)
+    if type(value) in (tuple, list):
+        return type(value)([_replaced(part, new) for part in value])
+    if type(value) is dict:
+        return {key: _replaced(part, new) for key, part in value.items()}
+    return value
+
+
+def call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Compute ``function(*args, **kwargs)``, where a traced array is among the arguments, and write it down."""
+    if function in WRITERS:
+        raise NotDifferentiableError(
+            f"{full_name(function)} writes into an array, which a program of NumPy calls does not show: use "
+            "x.at[index].set(values), or np.where"
+        )
+    if (plainer := _PLAINER.get(function)) is not None:
+        return plainer(*args, **kwargs)
+    found: list[Traced] = []
+    _replaced((args, kwargs), found.append)
+    writer = found[0]._writer
+    if any(x._writer is not writer for x in found):
+        raise TracedValueError(f"{full_name(function)}: an array of an earlier trace has been kept, and is used again")
+    if function in PRIMITIVES and not is_own(function) and inspect.isfunction(function):
+        return _user_primitive(function, args, kwargs, writer)
+    out = function(*_replaced(args, _value), **_replaced(kwargs, _value))
+    if function in _FACTS:
+        return out
+    return _written(writer, function, _replaced(args, _variable), _replaced(kwargs, _variable), out)
+
+
+def _value(x: Traced) -> Any:
+    return x._data
+
+
+def _variable(x: Traced) -> Any:
+    return x._variable
+
+
+def _written(writer, function, args, kwargs, out):
+    if isinstance(out, (np.ndarray, np.generic)):
+        return Traced(out, writer.write(function, args, kwargs, out), writer)
+    if isinstance(out, (tuple, list)):
+        whole = writer.write(function, args, kwargs, out)
+        parts = [_written(writer, operator.getitem, (whole, k), {}, part) for k, part in enumerate(out)]
+        return type(out)(*parts) if hasattr(out, "_fields") else type(out)(parts)
+    raise TracedValueError(
+        f"{full_name(function)} of a traced array gives {out!r}, a plain value, and a program that was written down "
+        "once cannot follow what is done with it: choose with np.where"
+    )
+
+
+def _user_primitive(function, args, kwargs, writer):
+    """The NumPy calls that a user's primitive is made of; where it does what only plain arrays can, the call itself."""
+    values, op, mark = PRIMITIVES[function].bind(*args, **kwargs), PRIMITIVES[function], writer.mark()
+    try:
+        out = inspect.unwrap(function)(*values)
+        if isinstance(out, Traced):
+            return out
+    except (TypeError, ValueError):
+        pass
+    writer.forget(mark)
+    out = np.asarray(op.fn(*_replaced(values, _value)))
+    return _written(writer, function, _replaced(values, _variable), {}, out)
+
+
+def _binary(function):
+    def forward(self, other):
+        return NotImplemented if _outranked((other,)) else call(function, (self, other), {})
+
+    def reflected(self, other):
+        return NotImplemented if _outranked((other,)) else call(function, (other, self), {})
+
+    return forward, reflected
+
+
+def _outranked(args: Any) -> bool:
+    return any(isinstance(x, (Recorded, Hidden)) and not isinstance(x, Traced) for x in args)
+
+
+def _unary(function):
+    return lambda self: call(function, (self,), {})
+
+
+def _no_number(what):
+    def refuse(self, *args):
+        raise TracedValueError(
+            f"{what} of {self.described()}: the program is written down once, for all values, so there is no one value "
+            "to go by. Choose element by element with np.where(condition, x, y), and do what needs plain numbers "
+            "outside of the function."
+        )
+
+    return refuse
+
+
+class Traced(Methods, Hidden):
+    """An array of numbers that is a variable of a program: what is computed with it is written down by ``writer``.
+
+    The writer has ``write(function, args, kwargs, value)``, which returns the variable of a new call, and ``mark()``
+    and ``forget(mark)``, which drop calls.
+    """
+
+    __slots__ = ("_variable", "_writer")
+
+    def __init__(self, value: Any, variable: Any, writer: Any) -> None:
+        self._data = value
+        self._variable = variable
+        self._writer = writer
+        self._level = 0
+
+    def dense(self) -> Traced:
+        """The array itself."""
+        return self
+
+    @property
+    def variable(self) -> Any:
+        """The variable of the program that stands for the array."""
+        return self._variable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's type of the elements."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    def described(self) -> str:
+        """The array as a message shows it."""
+        name = getattr(self._variable, "name", None)
+        return f"{f'`{name}`, ' if name else ''}a traced array {self.shape} {self.dtype}"
+
+    def __repr__(self) -> str:
+        return f"<Traced {self._variable!r} {self.shape} {self.dtype}>"
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self):
+        if not self.shape:
+            raise TypeError("iteration over an array without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if _outranked(inputs):
+            return NotImplemented
+        out = kwargs.pop("out", None)
+        if out is not None and any(array is not None for array in out):
+            raise NotDifferentiableError(
+                f"np.{ufunc.__name__}: a plain array cannot take {self.described()} in place, since the program would "
+                "not show it. Write `a = a + x` for `a += x`, and use the result instead of out=."
+            )
+        if method == "__call__":
+            return call(ufunc, inputs, kwargs)
+        if method == "at":
+            raise NotDifferentiableError(f"np.{ufunc.__name__}.at writes into an array: use x.at[index].add(values).")
+        known = {"reduce": REDUCE, "accumulate": ACCUMULATE}.get(method, {}).get(ufunc)
+        if known is not None and not is_own(known):
+            kwargs = {"axis": 0, **{key: value for key, value in kwargs.items() if value is not None or key == "axis"}}
+            return call(known, inputs, kwargs)
+        return call(getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        if any(issubclass(cls, Recorded) for cls in types):
+            return NotImplemented
+        if above := carriers_inside((args, kwargs)):
+            return above[0].__array_function__(function, types, args, kwargs)
+        if kwargs.get("out") is not None:
+            raise NotDifferentiableError(f"{full_name(function)}: out= is not supported here: use the result.")
+        return call(function, args, kwargs)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TracedValueError(
+            f"{self.described()} cannot become a plain array, since what is computed from it would be lost to the "
+            "program: use NumPy's functions on it as it is (np.stack for np.array of several; where a is a plain array "
+            "and i a traced one, tg.nn.embedding(a, i) or tg.Tensor(a)[i] for a[i])"
+        )
+
+    __bool__ = _no_number("the truth value")
+    __float__ = _no_number("float()")
+    __int__ = _no_number("int()")
+    __index__ = _no_number("the integer")
+    __complex__ = _no_number("complex()")
+    __round__ = _no_number("round()")
+    __contains__ = _no_number("`in`")
+    item = _no_number(".item()")
+    tolist = _no_number(".tolist()")
+    numpy = _no_number(".numpy()")
+
+    def __format__(self, spec):
+        return _no_number("formatting")(self) if spec else repr(self)
+
+    def __setitem__(self, index, value):
+        raise TracedValueError(
+            f"{self.described()} cannot be assigned into, since a program of NumPy calls would not show it: make a new "
+            "one, `x = x.at[index].set(value)`, or `.add`"
+        )
+
+    @property
+    def at(self):
+        """Functional assignment: ``x.at[index].set(v)`` and ``x.at[index].add(v)`` give new arrays."""
+        return At(self)
+
+    __add__, __radd__ = _binary(np.add)
+    __sub__, __rsub__ = _binary(np.subtract)
+    __mul__, __rmul__ = _binary(np.multiply)
+    __truediv__, __rtruediv__ = _binary(np.divide)
+    __floordiv__, __rfloordiv__ = _binary(np.floor_divide)
+    __mod__, __rmod__ = _binary(np.remainder)
+    __divmod__, __rdivmod__ = _binary(np.divmod)
+    __pow__, __rpow__ = _binary(np.power)
+    __matmul__, __rmatmul__ = _binary(np.matmul)
+    __and__, __rand__ = _binary(np.bitwise_and)
+    __or__, __ror__ = _binary(np.bitwise_or)
+    __xor__, __rxor__ = _binary(np.bitwise_xor)
+    __lshift__, __rlshift__ = _binary(np.left_shift)
+    __rshift__, __rrshift__ = _binary(np.right_shift)
+    __lt__ = _binary(np.less)[0]
+    __le__ = _binary(np.less_equal)[0]
+    __gt__ = _binary(np.greater)[0]
+    __ge__ = _binary(np.greater_equal)[0]
+    __eq__ = _binary(np.equal)[0]
+    __ne__ = _binary(np.not_equal)[0]
+    __hash__ = object.__hash__
+    __neg__ = _unary(np.negative)
+    __pos__ = _unary(np.positive)
+    __abs__ = _unary(np.absolute)
+    __invert__ = _unary(np.invert)
+
+    def __getitem__(self, index):
+        return call(operator.getitem, (self, freeze(index)), {})
+
+    @property
+    def T(self):
+        """The array with its axes in reverse order."""
+        return call(np.transpose, (self,), {})
+
+    def reshape(self, *shape):
+        """The same elements in another shape; one size may be -1."""
+        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {})
+
+    def transpose(self, *axes):
+        """The array with its axes in the given order."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return call(np.transpose, (self, order), {})
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
+        """The array in another dtype."""
+        return call(shapes.astype, (self, dtype), {})
+
+    def copy(self):
+        """The same array."""
+        return +self
+
+    def sum(self, axis=None, keepdims=False):
+        """The sum over all elements, or along axes."""
+        return call(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def mean(self, axis=None, keepdims=False):
+        """The mean over all elements, or along axes."""
+        return call(np.mean, (self,), {"axis": axis, "keepdims": keepdims})

@@ -1,0 +1,216 @@
+"""From a wrong gradient to the mistake: the catalogue, and the search for what explains all parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from . import factors as factor_names
+from .candidates import Candidate, candidates, on_the_way_back, updated_too_early
+from .factors import Factor
+from .parameters import Case, Local, Way, ways
+from .recordings import Change, Gradients, Recording
+from .reports import listed
+
+_MOST_WHOLE = 40  # mistakes of which all pairs are tried
+
+CATALOGUE = {
+    0: "a factor that nothing explains",
+    1: "the 1/m of the mean is missing",
+    2: "divided by m twice",
+    3: "averaged over elements, not over examples",
+    4: "the factor 2 of the square",
+    5: "sign",
+    6: "errors or activations averaged over the batch",
+    7: "an activation's derivative is missing",
+    8: "an activation's derivative at the wrong argument",
+    9: "softmax with cross-entropy",
+    10: "a bias's gradient is not summed over the batch",
+    11: "a bias's gradient is averaged where weights are summed",
+    12: "transposed, or factors in the wrong order",
+    13: "the regulariser",
+    14: "mean of means of unequal micro-batches",
+    15: "a small batch is divided by the nominal size",
+    16: "replicas averaged, and the loss is a sum",
+    17: "mean or variance as constants",
+    18: "weights updated before the errors go through them",
+    19: "fan-out overwritten, or stale gradients added",
+    20: "predictions (m, 1) against targets (m,)",
+    21: "a reduction's axes restored wrongly",
+    22: "a factor of the chain is left out",
+}
+
+
+class Diagnosis(NamedTuple):
+    """What is wrong.
+
+    number    of the mistake in the catalogue; 0 for one that is not in it
+    sentence  what has been done, with the evidence
+    names     the parameters and intermediate results that it is about
+    """
+
+    number: int
+    sentence: str
+    names: list[str]
+
+    @property
+    def mistake(self) -> str:
+        """The mistake's name in the catalogue."""
+        return CATALOGUE[self.number]
+
+
+def diagnose(cases: Sequence[Case]) -> list[Diagnosis]:
+    """One mistake, or two, that explain all that is wrong on all batches; nothing if there are no such.
+
+    Single mistakes come before pairs, and what is done to all parameters alike before what is done to some.
+    """
+    case = cases[0]
+    r = case.recording
+    known = factor_names.factors(r)
+    truth = [c.recording.truth for c in cases]
+    alone = _explained(cases, truth, known, 1)
+    if alone is not None and (_is_of_all(alone, case) or all(local.key[0] == "regulariser" for local in alone)):
+        return _told(alone)
+    made = list(_unequal(candidates(r), case))
+    for candidate, _ in made:
+        if (found := _fits(candidate, cases, known, 0)) is not None:
+            return found
+    early = updated_too_early(r, case.hand, case.close)
+    if early is not None and (found := _fits(early, cases, known, 0)) is not None:
+        return found
+    if alone is not None and all(local.number for local in alone):
+        return _told(alone)
+    both = _explained(cases, truth, known, 2)
+    if both is not None and all(local.number for local in both):
+        return _told(both)
+    made += [(early, early.make(r) or {})] if early is not None else []
+    for of_all in (True, False):
+        for candidate, _ in made:
+            if (found := _fits(candidate, cases, known, 1, of_all)) is not None:
+                return found
+    for pair in _pairs(made, case):
+        if (found := _fits(pair, cases, known, 0)) is not None:
+            return found
+    return _told(alone or both or {})
+
+
+Found = dict[Local, list[str]]  # mistakes of single parameters, and the parameters that each is about
+
+
+def _is_of_all(found: Found, case: Case) -> bool:
+    """Whether one mistake is made in every parameter."""
+    r = case.recording
+    every = {n for n in case.hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
+    return all(local.number and every <= set(names) for local, names in found.items())
+
+
+def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate, Gradients]]:
+    """The candidates that differ from the truth and from each other, with their gradients."""
+    truth = case.recording.truth
+    seen: list[Gradients] = [truth]
+
+    def same(a: Gradients, b: Gradients) -> bool:
+        return a.keys() == b.keys() and all(case.close(g, b[name], truth[name]) for name, g in a.items())
+
+    for candidate in found:
+        made = candidate.make(case.recording)
+        if made is None or not all(np.isfinite(g).all() for g in made.values()):
+            continue
+        if all(made[n].shape == truth[n].shape for n in made) and not any(same(made, other) for other in seen):
+            seen.append(made)
+            yield candidate, made
+
+
+def _pairs(made: list[tuple[Candidate, Gradients]], case: Case) -> Iterator[Candidate]:
+    """Two mistakes on the way back: the first explains more of the parameters than none does, or both are made throughout."""
+    order = [name for name in case.recording.order() if name in case.hand]
+    truth = case.recording.truth
+
+    def right(gradients: Gradients) -> set[str]:
+        return {n for n in order if n in gradients and case.close(case.hand[n], gradients[n], truth[n])}
+
+    before = right(truth)
+    on_the_way = [(c, gradients) for c, gradients in made if c.change is not None]
+    firsts = [c for c, gradients in on_the_way if right(gradients) > before]
+    whole = [c for c, _ in on_the_way if c.whole and c not in firsts][:_MOST_WHOLE]
+    for one, others in [(c, [o for o, _ in on_the_way]) for c in firsts] + [(c, whole[k + 1 :]) for k, c in enumerate(whole)]:
+        for other in others:
+            if other is not one:
+                yield _joined(one, other)
+
+
+def _joined(one: Candidate, other: Candidate) -> Candidate:
+    def change(r: Recording) -> Change:
+        assert one.change is not None
+        assert other.change is not None
+        both = one.change(r).joined(other.change(r))
+        if both is None:
+            raise ValueError("two mistakes at one place")
+        return both
+
+    return on_the_way_back(one.number, f"{one.claim}; and {other.claim}", change, other.number)
+
+
+def _fits(
+    candidate: Candidate, cases: Sequence[Case], known: list[Factor], more: int, of_all: bool = False
+) -> list[Diagnosis] | None:
+    """What there is to say if a candidate, with at most so many mistakes besides, explains everything."""
+    bases: list[Gradients] = []
+    found: Found | None = None
+    for k, case in enumerate(cases):
+        made = candidate.make(case.recording)
+        if made is None:
+            return None
+        bases.append(made)
+        found = _explained(cases[: k + 1], bases, known, more)
+        if found is None or (of_all and not _is_of_all(found, cases[0])):
+            return None
+    if found is None or any(local.number == 0 for local in found):
+        return None
+    case, r = cases[0], cases[0].recording
+    names = [n for n in r.order() if n in case.hand and n in bases[0]]
+    wrong = [n for n in names if not case.close(bases[0][n], r.truth[n], r.truth[n])]
+    right = [n for n in names if n not in wrong and n in r.params]
+    claim = candidate.claim
+    says = f"{claim[:1].upper()}{claim[1:]}: {_evidence(wrong, right, cases)}."
+    parts = [Diagnosis(number, says, wrong) for number in (candidate.number, candidate.second) if number]
+    return parts + _told(found)
+
+
+def _evidence(wrong: list[str], right: list[str], cases: Sequence[Case]) -> str:
+    sizes = sorted({case.recording.m for case in cases})
+    text = f"with this mistake backward gives your {listed(wrong)}"
+    if right:
+        text += f", and leaves {listed(right)} right"
+    return text + (f", at batch sizes {listed([str(m) for m in sizes])}" if len(sizes) > 1 else "")
+
+
+def _told(found: Found) -> list[Diagnosis]:
+    return [Diagnosis(local.number_for(names), local.tell(names), names) for local, names in found.items()]
+
+
+def _explained(cases: Sequence[Case], bases: Sequence[Gradients], known: list[Factor], most: int) -> Found | None:
+    """At most so many mistakes of single parameters that make the person's gradients out of these; None if none do."""
+    choices: dict[str, list[Way]] = {}
+    for name in cases[0].hand:
+        if name in bases[0]:
+            choices[name] = ways(cases, [base[name] for base in bases], name, known)
+            if not choices[name] or (most == 0 and choices[name] != [()]):
+                return None
+    mistakes = {local.key: local for name in choices for way in choices[name] for local in way}
+    for n in range(most + 1):
+        for keys in sorted(combinations(mistakes, n), key=lambda keys: sum(mistakes[k].number == 0 for k in keys)):
+            taken: dict[tuple[str, ...], list[str]] = {key: [] for key in keys}
+            for name, found in choices.items():
+                way = next((way for way in found if {local.key for local in way} <= set(keys)), None)
+                if way is None:
+                    break
+                for local in way:
+                    taken[local.key].append(name)
+            else:
+                if all(taken.values()):
+                    return {mistakes[key]: names for key, names in taken.items()}
+    return None

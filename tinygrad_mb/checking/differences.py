@@ -1,0 +1,167 @@
+"""Slopes of functions of one number, found without differentiation, and how far they can be trusted.
+
+A ``Line`` is such a function: a model's output while one entry of its inputs moves, or all of them in one direction.
+
+The complex step, f'(0) = Im f(ih) / h, subtracts nothing, so that h may be as small as one likes and the slope is right
+to the last digits; it needs an analytic f that NumPy computes for complex numbers (W. Squire and G. Trapp, "Using
+complex variables to estimate derivatives of real functions", SIAM Review 40, 1998).
+
+Central differences at the steps h and h/2 have errors of which the first is four times the second, so that
+their combination, near + (near - far) / 3, is much better than both (L. F. Richardson, 1911).  By how much the two
+disagree bounds its error.  No single h suits all functions: ``levels`` begins with a middling one, and goes on to finer
+ones as long as it is asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Line = Callable[[Any], Any]
+
+EPS = float(np.finfo(float).eps)
+FIRST_STEP = 2.0**-13  # powers of two: added to most numbers they are exact
+FINER = 1 / 8
+MOST_LEVELS = 8
+_TINY = 2.0**-100  # the complex step
+_TRUSTED = 3  # levels that agree, on a slope or on there being a kink, settle it
+
+
+class Level(NamedTuple):
+    """What central differences with one step say.
+
+    value   the slope
+    error   a bound for the error of ``value``
+    origin  where that bound comes from
+    bent    whether the slopes on both sides disagree, and do not come nearer to each other with the step
+    low     the smaller one of the two slopes, and ``high`` the larger one; infinite where the value itself jumps
+    """
+
+    value: float
+    error: float
+    origin: str
+    bent: bool
+    low: float
+    high: float
+
+
+class Verdict(NamedTuple):
+    """How a claimed slope compares: ``kind`` is "right", "wrong", "kink" or "undecided".
+
+    A kink is where the slopes on both sides differ; there, any value from the one to the other is right.
+    """
+
+    kind: str
+    reference: float
+    tolerance: float
+    origin: str
+
+
+def complex_slope(line: Line, scale: float = 1.0) -> float:
+    """The slope at 0 by the complex step; on a function that compares numbers, that for numbers greater than 0."""
+    step = _TINY * scale
+    return float(line(1j * step).imag) / step
+
+
+def noise_of(line: Line, at_zero: float) -> tuple[float, float]:
+    """By how much the values of a function are rough, as rounding makes them, and how large they are.
+
+    The first is the size of the third differences of values at equal distances, of which a smooth function has none
+    (J. Moré and S. Wild, "Estimating computational noise", SIAM Journal on Scientific Computing 33, 2011); it is their
+    median, so that a kink among the points does no harm.
+    """
+    largest = max([abs(x) for x in (at_zero, line(FIRST_STEP), line(-FIRST_STEP)) if math.isfinite(x)])
+    noise = math.inf
+    for step in 2.0**-20, 2.0**-23:  # a noise does not shrink with the step
+        third = np.abs(np.diff([at_zero, *[float(line(k * step)) for k in range(1, 12)]], 3))
+        third = third[np.isfinite(third)]
+        noise = min(noise, float(np.median(third)) / (0.67 * math.sqrt(20)) if third.size else 0.0)
+        if noise < 100 * EPS * largest:
+            break
+    return max(noise, EPS * largest), largest
+
+
+def levels(line: Line, at_zero: float, noise: float, unit: float, scale: float) -> Iterator[Level]:
+    """The slope at 0 by central differences with finer and finer steps, as long as they tell anything.
+
+    noise  of the values of ``line``
+    unit   what counts as a large slope
+    scale  the size of the number that moves, or 1 if that is larger
+    """
+    for k in range(MOST_LEVELS):
+        h = FIRST_STEP * scale * FINER**k
+        rounding = 6 * noise / h
+        if rounding > 0.01 * unit:
+            return
+        ahead, behind, half_ahead, half_behind = [float(line(t)) for t in (h, -h, h / 2, -h / 2)]
+        if not np.isfinite([ahead, behind, half_ahead, half_behind]).all():
+            continue
+        far, near = (ahead - behind) / (2 * h), (half_ahead - half_behind) / h
+        value = near + (near - far) / 3
+        disagreement = abs(near - far)
+        rounding += EPS * scale / h * abs(value)
+        right, left = 2 * (half_ahead - at_zero) / h, 2 * (at_zero - half_behind) / h
+        bend, bend_far = abs(right - left), abs((ahead - at_zero) / h - (at_zero - behind) / h)
+        jumps = abs(near) * h > 100 * noise and abs(near) > max(unit, 1.5 * abs(far))
+        bent = jumps or bend > max(0.75 * bend_far, 4 * rounding + 1e-5 * unit)
+        origin = (
+            f"the two step sizes {h:.0e} and {h / 2:.0e} of the central difference disagree by {disagreement:.0e}"
+            if disagreement > rounding
+            else f"rounding in the function's values, {noise:.0e}, over the step of {h:.0e}"
+        )
+        low, high = (-math.inf, math.inf) if jumps else (min(left, right), max(left, right))
+        yield Level(value, disagreement + rounding, origin, bent, low, high)
+
+
+def is_analytic(line: Line, scale: float, doubt: float) -> bool:
+    """Whether no part of a slope as large as ``doubt`` comes from what is not analytic.
+
+    On a circle around 0 in the complex plane, the values of an analytic function have no part that turns the other way
+    round (J. Lyness and C. Moler, "Numerical differentiation of analytic functions", 1967).
+    """
+    radius, turns = 2.0**-10 * scale, np.exp(0.25j * math.pi * np.arange(8))
+    values = np.array([complex(line(complex(radius * turn))) for turn in turns])
+    return bool(abs((values * turns).mean()) / radius < 0.1 * doubt)
+
+
+def judge(
+    claimed: float, line: Line, at_zero: float, noise: float, unit: float, scale: float = 1.0, rtol: float = 1e-9
+) -> Verdict:
+    """Compare a slope with central differences.
+
+    It is right as soon as one step, whose error is small, agrees with it.  It is wrong if three such steps agree on
+    another slope, or if none agrees with it: single steps may be too large, and cross a kink nearby or miss what is
+    narrow.
+    """
+    seen: list[Level] = []
+    against: list[Level] = []
+    for level in levels(line, at_zero, noise, unit, scale):
+        seen.append(level)
+        tolerance = level.error + rtol * abs(level.value) + 1e-12 * unit
+        constant = level.value == level.low == level.high == 0  # along the line, to the last bit
+        tight = constant or level.error <= 1e-4 * abs(level.value) + 1e-7 * unit
+        if not level.bent and tight and abs(claimed - level.value) <= tolerance:
+            return Verdict("right", level.value, tolerance, level.origin)
+        if level.bent or not tight or (against and abs(level.value - against[-1].value) > 2 * tolerance):
+            against.clear()
+        else:
+            against.append(level)
+        if len(against) == _TRUSTED:
+            break
+    if seen and all(level.bent for level in seen[-_TRUSTED:]):
+        low, high, slack = seen[-1].low, seen[-1].high, seen[-1].error if math.isfinite(seen[-1].low) else 0.0
+        slack = min(slack, 1e-4 * (high - low))
+        nearest = min(max(claimed, low), high)
+        origin = f"the slopes on both sides of the kink are {low:.6g} and {high:.6g}"
+        return Verdict("kink" if low - slack <= claimed <= high + slack else "wrong", nearest, slack, origin)
+    smooth = [level for level in seen if not level.bent]
+    if not smooth:
+        why = "the function's values beside it are not finite" if not seen else "the differences do not settle"
+        return Verdict("undecided", math.nan, math.inf, why)
+    best = min(smooth, key=lambda level: level.error)
+    tolerance = best.error + rtol * abs(best.value) + 1e-12 * unit
+    kind = "undecided" if abs(claimed - best.value) <= tolerance else "wrong"
+    return Verdict(kind, best.value, tolerance, best.origin)

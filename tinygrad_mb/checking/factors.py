@@ -1,0 +1,153 @@
+"""Factors that a wrong gradient may have, and what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from .recordings import Recording
+from .reports import number
+
+_CLOSE = 1e-6
+_MOST = 1000  # the largest number of replicas, or of examples in a nominal batch, that is thought of
+
+OfBatch = Callable[[Recording], float]
+Reason = Callable[[Recording], str]
+
+
+class Factor(NamedTuple):
+    """What a gradient is multiplied by.
+
+    number  of the mistake in the catalogue; 0 for a number that nothing explains
+    claim   what has been done
+    value   the factor, for a batch
+    reason  why it is this number, for a batch
+    """
+
+    number: int
+    claim: str
+    value: OfBatch
+    reason: Reason
+
+
+def factors(r: Recording) -> list[Factor]:
+    """The factors that have a name for this loss, likelier ones first."""
+    return list(_factors(r))
+
+
+def _factors(r: Recording) -> Iterator[Factor]:
+    yield Factor(5, "the sign is wrong (y - f for f - y)", _always(-1.0), _nothing)
+    yield Factor(4, "there is a 2 too many, or the loss's 1/2 is missing", _always(2.0), _nothing)
+    yield Factor(4, "the 2 of the square is missing, or there is a 1/2 too many", _always(0.5), _nothing)
+    if r.is_mean:
+        yield Factor(1, "the 1/m of the mean is missing", _examples, _has_examples)
+        yield Factor(2, "it is divided by m twice", _one_over(_examples), _has_examples)
+    else:
+        yield Factor(2, "it is divided by m, and the loss is a sum", _one_over(_examples), _has_examples)
+        yield Factor(1, "it is multiplied by m", _examples, _has_examples)
+    if r.weight is not None and not any(math.isclose(r.weight, w, rel_tol=_CLOSE) for w in (1, 1 / r.m)):
+        yield Factor(1, "the loss's own division is missing", _one_over(_weight), _has_weight)
+        claim = "it is divided by the number of examples, and the loss is not"
+        yield Factor(3, claim, lambda r: 1 / (r.m * _weight(r)), _has_weight)
+        claim = "it is divided by the number of all elements, and the loss is not"
+        yield Factor(3, claim, lambda r: 1 / (_elements(r) * _weight(r)), _has_weight)
+    for n, reason in _sizes(r):
+        yield Factor(3, f"it is divided by {n} as well: averaged over elements, not examples", _always(1 / n), reason)
+        yield Factor(3, f"a division by {n} is missing: the loss averages over elements", _always(float(n)), reason)
+
+
+def _always(value: float) -> OfBatch:
+    return lambda r: value
+
+
+def _one_over(value: OfBatch) -> OfBatch:
+    return lambda r: 1 / value(r)
+
+
+def _examples(r: Recording) -> float:
+    return float(r.m)
+
+
+def _weight(r: Recording) -> float:
+    return r.weight or 1.0
+
+
+def _elements(r: Recording) -> int:
+    return 1 if r.losses is None else math.prod(r.nodes[r.losses].shape)
+
+
+def _nothing(r: Recording) -> str:
+    return ""
+
+
+def _has_examples(r: Recording) -> str:
+    return f"the batch has {r.m} examples"
+
+
+def _has_weight(r: Recording) -> str:
+    return f"the loss divides by {number(1 / _weight(r))}"
+
+
+def _sizes(r: Recording) -> Iterator[tuple[int, Reason]]:
+    """Lengths of axes that results for all examples have besides that of the examples, and their products."""
+    seen: set[int] = {1}
+    for node in reversed(r.nodes):
+        if node.op is not None and node.shape[:1] == (r.m,):
+            named = repr(node.name) if node.name else f"the result of {node.op.name}"
+            of = f"{named} {node.shape}"
+            for k, n in enumerate(node.shape[1:], 1):
+                if n not in seen:
+                    seen.add(n)
+                    yield n, lambda r, n=n, k=k, of=of: f"{n} is the length of axis {k} of {of}"  # type: ignore[misc]
+            n = math.prod(node.shape[1:])
+            if n not in seen:
+                seen.add(n)
+                yield n, lambda r, n=n, of=of: f"an example has {n} elements in {of}"  # type: ignore[misc]
+
+
+def named(recordings: Sequence[Recording], values: Sequence[float], known: list[Factor]) -> list[tuple[Factor, ...]]:
+    """What has these values on these batches, likeliest first: one factor, or two; else a number without a name.
+
+    Nothing if the values follow no rule.
+    """
+    found: list[tuple[Factor, ...]] = [(f,) for f in known if _agree([f], recordings, values)]
+    if found:
+        return found
+    if len(recordings) > 1:
+        found = [(f,) for f in _nominal(recordings, values[0]) if _agree([f], recordings, values)]
+        if found:
+            return found[:1]
+    pairs = [(a, b) for k, a in enumerate(known) for b in known[k + 1 :] if a.number != b.number]
+    found = [pair for pair in pairs if _agree(pair, recordings, values)]
+    if found:
+        return found[:1]
+    value = values[0]
+    if any(not math.isclose(v, value, rel_tol=_CLOSE, abs_tol=1e-12) for v in values):
+        return []
+    if recordings[0].weight == 1 and value and _is_whole(1 / value) and 1 / value > 1:
+        n = round(1 / value)
+        claim = f"{n} parts, such as replicas, are averaged, and the loss is their sum"
+        return [(Factor(16, claim, _always(1 / n), lambda r: "at every batch size"),)]
+    return [(Factor(0, f"nothing in the loss explains the number {number(value)}", _always(value), _nothing),)]
+
+
+def _nominal(recordings: Sequence[Recording], value: float) -> Iterator[Factor]:
+    """Divisions by a fixed number of examples."""
+    n = round(recordings[0].m / value) if value else 0
+    if 1 < n < _MOST:
+        yield Factor(15, f"it is divided by {n}, whatever the size of the batch", lambda r: r.m / n, _has_examples)
+    for size in range(2, max([r.m for r in recordings]) + 1):
+        claim = f"the last of the micro-batches of {size} is smaller, and is divided by {size}, too"
+        yield Factor(15, claim, lambda r, size=size: r.m / (size * math.ceil(r.m / size)), _has_examples)  # type: ignore[misc]
+
+
+def _agree(factors: Sequence[Factor], recordings: Sequence[Recording], values: Sequence[float]) -> bool:
+    return all(
+        math.isclose(math.prod([f.value(r) for f in factors]), v, rel_tol=_CLOSE)
+        for r, v in zip(recordings, values, strict=True)
+    )
+
+
+def _is_whole(x: float) -> bool:
+    return abs(x) < _MOST and abs(x - round(x)) < _CLOSE * abs(x)

@@ -1,0 +1,282 @@
+"""What can have been done to the gradient by one parameter alone: factors, transposes, rows, regularisers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from . import factors
+from .factors import Factor
+from .recordings import Array, Gradients, Recording
+from .reports import listed, number
+
+_CLOSE = 1e-6
+
+
+class Case(NamedTuple):
+    """One batch: its recording, and what the person's derivation gives there (what has the right shape)."""
+
+    recording: Recording
+    hand: Gradients
+    rtol: float
+
+    def close(self, u: Array, c: Array, true: Array) -> bool:
+        """Whether two gradients by the same parameter agree."""
+        scale = max(abs(c).max(initial=0), 1e-3 * abs(true).max(initial=0), 1e-300)
+        return bool(abs(u - c).max(initial=0) <= self.rtol * scale)
+
+
+class Local(NamedTuple):
+    """What has been done to some parameters, each by itself.
+
+    key     equal keys are the same mistake
+    number  in the catalogue; 0 if it is not in it
+    tell    a sentence for these parameters
+    biases  what says whether all of them are biases, of a factor that is another mistake then; else None
+    """
+
+    key: tuple[str, ...]
+    number: int
+    tell: Callable[[list[str]], str]
+    biases: Callable[[list[str]], bool] | None = None
+
+    def number_for(self, names: list[str]) -> int:
+        """The number in the catalogue, if it is these parameters that it has been done to."""
+        return 11 if self.biases is not None and self.biases(names) else self.number
+
+
+Way = tuple[Local, ...]  # all that has been done to one parameter; nothing if it is right
+
+
+def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[Factor]) -> list[Way]:
+    """How the person's gradient by one parameter can have been made of these, on all batches."""
+    recordings = [case.recording for case in cases]
+    hands = [case.hand[name] for case in cases]
+
+    def close(predictions: Iterable[Array]) -> bool:
+        return all(
+            c.shape == u.shape and case.close(u, c, case.recording.truth[name])
+            for case, u, c in zip(cases, hands, predictions, strict=True)
+        )
+
+    if close(bases):
+        return [()]
+    if name not in recordings[0].params and all(r.weight for r in recordings):
+        # The error terms of the examples' own losses are as good as their shares in a mean.
+        if close([b / (r.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
+            return [()]
+    found = [*_scaled(cases, bases, name, known, close, ())]
+    if bases[0].ndim == 2 and bases[0].shape[0] == bases[0].shape[1]:
+        turned = [b.T for b in bases]
+        found += [(_TRANSPOSED,)] if close(turned) else _scaled(cases, turned, name, known, close, (_TRANSPOSED,))
+    if bases[0].ndim <= 1 and all(r.rows for r in recordings):
+        for i, which in ((0, "first"), (-1, "last")):
+            rows = [r.rows[i][name] for r in recordings]
+            whole = [row / (r.weight or 1) for row, r in zip(rows, recordings, strict=True)]
+            row = _row(which, recordings[0].m)
+            if close(rows) or close(whole):
+                found.append((row,))
+            else:
+                found += _scaled(cases, rows, name, known, close, (row,))
+    return found + _regularised(cases, bases, name, known, close)
+
+
+_TRANSPOSED = Local(
+    ("transposed",),
+    12,
+    lambda names: f"{listed(names)} {is_or_are(names)} exactly transposed; the matrix is square, so that no shape tells.",
+)
+
+
+def _row(which: str, m: int) -> Local:
+    return Local(
+        ("row", which),
+        10,
+        lambda names: (
+            f"{listed(names)} {is_or_are(names)} what the {which} example alone contributes: the sum over the {m} "
+            "examples is missing."
+        ),
+    )
+
+
+Close = Callable[[Iterable[Array]], bool]
+
+
+def _scaled(
+    cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[Factor], close: Close, besides: Way
+) -> list[Way]:
+    """A factor, in addition to what has been done besides."""
+    ratios = [_fit(case.hand[name], b) for case, b in zip(cases, bases, strict=True)]
+    if not close([a * b for a, b in zip(ratios, bases, strict=True)]):
+        return []
+    named = factors.named([case.recording for case in cases], ratios, known)
+    if besides:
+        named = [f for f in named if len(f) == 1 and f[0].number][:1]
+    others = [f[0] for f in named[1:] if len(f) == 1]
+    return [(*[_of_factor(f, pair, others, cases, ratios, name) for f in pair], *besides) for pair in named[:1]]
+
+
+def _of_factor(
+    factor: Factor, pair: Sequence[Factor], others: list[Factor], cases: Sequence[Case], ratios: list[float], name: str
+) -> Local:
+    """The mistake behind a factor; ``pair`` are all that it is made of, ``others`` could be meant as well."""
+    recordings = [case.recording for case in cases]
+    r = recordings[0]
+    every = {n for n in cases[0].hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
+
+    def biases(names: list[str]) -> bool:
+        return set(names) < every and all(is_bias(r, n) for n in names if n in r.params)
+
+    def tell(names: list[str]) -> str:
+        mine = [n for n in names if n in every] or names
+        each = " each" if len(mine) > 1 else ""
+        text = f"{listed(mine)} {is_or_are(mine)}{each} exactly {_times(ratios[0])} the true gradient"
+        reasons = [reason for f in pair if (reason := f.reason(r))]
+        if reasons:
+            text += f" {'' if reasons[0].startswith('at ') else 'and '}{', '.join(reasons)}"
+        if len(cases) > 1 and abs(ratios[1] - ratios[0]) > _CLOSE * abs(ratios[0]):
+            text += f" ({_times(ratios[1]).removesuffix(' of')} with {recordings[1].m})"
+        claims = [f.claim for f in pair]
+        if factor.number in (1, 2) and biases(mine):
+            averaged = "averaged over the batch where those of the weights are summed"
+            summed = "summed over the batch where those of the weights are averaged"
+            claims = [f"the gradients of biases are {averaged if factor.number == 2 else summed}"]
+        elif set(mine) < every:
+            right = [n for n in r.order() if n in every and n not in mine]
+            text += f", {listed(right)} {is_or_are(right)} not"
+        text += f": {', and '.join(claims)}"
+        if len(cases) == 1 and others:
+            text += f" (or else {'; or '.join([f.claim for f in others])}: pass hand as a function, and other batch "
+            text += "sizes can tell)"
+        elif others:
+            text += f" (or else {'; or '.join([f.claim for f in others])})"
+        return text + "."
+
+    return Local(("factor", factor.claim), factor.number, tell, biases if factor.number in (1, 2) else None)
+
+
+def is_bias(r: Recording, name: str) -> bool:
+    """Whether a parameter is only ever added, or part of a regulariser."""
+    nodes = [r.params[name]]
+    for node in nodes:
+        for user, at in r.users.get(node, ()):
+            kind = user.op.name if user.op is not None else ""
+            if kind in ("reshape", "getitem", "broadcast_to"):
+                nodes.append(user)
+            elif not (kind in ("add", "subtract") or (kind == "linear" and at == 2) or r.is_of_parameters(user)):
+                return False
+    return True
+
+
+def _regularised(
+    cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[Factor], close: Close
+) -> list[Way]:
+    """A regulariser's part in the gradient: forgotten, doubled, scaled, or where there is none; or a factor besides."""
+    recordings = [case.recording for case in cases]
+    r = recordings[0]
+    if name not in r.params:
+        return []
+    parts = [q.regularisation.get(name, np.zeros(())) for q in recordings]
+    has_part = bool(abs(parts[0]).max(initial=0) > 0)
+    terms = parts if has_part else [q.value(q.params[name]) for q in recordings]
+    if any(t is None for t in terms):
+        return []
+    data = [b - p for b, p in zip(bases, parts, strict=True)]
+    given = [(case.hand[name], d, t) for case, d, t in zip(cases, data, terms, strict=True)]
+    strength = 1.0 if has_part else _strength_elsewhere(r)
+    for alone, fit in (
+        (True, lambda u, d, t: (1.0, _fit(u - d, t))),
+        (False, lambda u, d, t: (_fit(u - strength * t, d), strength)),
+        (False, _fit_two),
+    ):
+        fits = [fit(u, d, t) for u, d, t in given]
+        if close([a * d + c * t for (a, c), (_, d, t) in zip(fits, given, strict=True)]):
+            break
+    else:
+        return []
+    strengths = [c for _, c in fits]
+    way: Way = ()
+    if not (has_part and all(abs(c - 1) < _CLOSE for c in strengths)):
+        made = _strength(recordings, strengths, bool(r.regularisers)) if has_part else _added(strengths, r)
+        if made is None:
+            return []
+        way = (made,)
+    if alone:
+        return [way]
+    ratios = [a for a, _ in fits]
+    named = [f for f in factors.named(recordings, ratios, known) if len(f) == 1 and f[0].number]
+    return [(_of_factor(f[0], f, [], cases, ratios, name), *way) for f in named[:1]]
+
+
+def _strength_elsewhere(r: Recording) -> float:
+    """What the parameters that are regularised are multiplied by in their gradients."""
+    found = [_fit(g, r.value(r.params[n])) for n, g in r.regularisation.items() if n in r.params and g.any()]
+    return found[0] if found else 0.0
+
+
+def _strength(recordings: Sequence[Recording], strengths: list[float], known: bool) -> Local | None:
+    """A regulariser that counts more or less than it should."""
+    meanings: tuple[tuple[Callable[[Recording], float], str], ...] = (
+        (lambda q: 0.0, "the regulariser is forgotten"),
+        (lambda q: 2.0, "the regulariser counts twice"),
+        (lambda q: 0.5, "the regulariser counts half"),
+        (lambda q: 1 / q.m, "the regulariser is divided by m as well"),
+        (lambda q: float(q.m), "the regulariser is multiplied by m, or taken once for each example"),
+        (lambda q: -1.0, "the regulariser has the wrong sign"),
+        (lambda q: strengths[0], "the regulariser has another strength"),
+    )
+    for value, claim in meanings:
+        if all(abs(c - value(q)) < _CLOSE * max(1, abs(c)) for c, q in zip(strengths, recordings, strict=True)):
+            shown = number(strengths[0]) if abs(strengths[0]) > _CLOSE else "0"
+            return Local(("regulariser", claim), 13, _telling(shown, claim))
+    return None
+
+
+def _telling(shown: str, claim: str) -> Callable[[list[str]], str]:
+    return lambda names: (
+        f"{listed(names)} {is_or_are(names)} the gradient of the data plus {shown} x that of the regulariser: {claim}."
+    )
+
+
+def _added(strengths: list[float], r: Recording) -> Local | None:
+    """A regulariser for a parameter that has none."""
+    if np.ptp(strengths) > _CLOSE * abs(strengths[0]) or abs(strengths[0]) < _CLOSE:
+        return None
+    others = any(abs(g).max(initial=0) > 0 for g in r.regularisation.values())
+    claim = "the regulariser is applied where the loss has none" if others else "the loss has no regulariser"
+    return Local(
+        ("regulariser", "where none is"),
+        13,
+        lambda names: (
+            f"{listed(names)} {is_or_are(names)} the true gradient plus exactly {number(strengths[0])} x the parameter "
+            f"itself: {claim}."
+        ),
+    )
+
+
+def _fit(u: Array, b: Array) -> float:
+    """The number a for which a b is nearest to u."""
+    square = float((b * b).sum())
+    return float((u * b).sum()) / square if square else 0.0
+
+
+def _fit_two(u: Array, b: Array, t: Array) -> tuple[float, float]:
+    """The numbers a and c for which a b + c t is nearest to u."""
+    columns = np.stack([np.ravel(b), np.ravel(np.broadcast_to(t, np.shape(b)))], axis=1)
+    if len(columns) < 3:  # with so few numbers everything would fit
+        return np.nan, np.nan
+    a, c = np.linalg.lstsq(columns, np.ravel(u), rcond=None)[0]
+    return float(a), float(c)
+
+
+def is_or_are(names: Sequence[str]) -> str:
+    """The verb for so many names."""
+    return "is" if len(names) == 1 else "are"
+
+
+def _times(a: float) -> str:
+    if 0 < abs(a) < 1 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a):
+        return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))} of"
+    return f"{number(a)} x"

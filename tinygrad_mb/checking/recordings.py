@@ -1,0 +1,290 @@
+"""A loss on one batch, recorded with every value, and the ways back through it: the right one, and wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autodiff import data_of
+from ..autodiff import unbroadcast as unbroadcast
+from ..errors import NotDifferentiableError, ShapeError
+from ..graph import Node, ancestors
+from ..modes import enable_grad, keep_values
+from ..primitives import PRIMITIVES, Primitive
+from ..pytrees import Nest
+from ..tensor import Tensor
+from ..transforms import fresh_argument
+
+Array = Any
+Gradients = dict[str, Array]
+Pull = Callable[[Array, Node, Any], Array]
+
+ADD, SUBTRACT, NEGATIVE = PRIMITIVES[np.add], PRIMITIVES[np.subtract], PRIMITIVES[np.negative]
+MULTIPLY, DIVIDE = PRIMITIVES[np.multiply], PRIMITIVES[np.divide]
+MEAN, SUM = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
+LINEAR = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, MEAN, SUM, PRIMITIVES[np.positive]))
+
+
+class Change(NamedTuple):
+    """What is done differently on a way back; nodes are given by their places in ``Recording.nodes``.
+
+    at     what becomes of the cotangent of a node
+    edges  rules in the place of those of (node, position of the argument)
+    jumps  (an older node, what it gets from the cotangent of this one) in the place of all rules of a node
+    joins  what becomes of the contributions of several uses, in the place of their sum
+    saved  (k, what becomes of the arrays that the rules of nodes up to k read)
+    """
+
+    at: dict[int, Callable[[Array], Array]] = {}
+    edges: dict[tuple[int, int], Pull] = {}
+    jumps: dict[int, tuple[int, Callable[[Array], Array]]] = {}
+    joins: dict[int, Callable[[list[Array]], Array]] = {}
+    saved: tuple[int, Callable[[Array], Array]] | None = None
+
+    def joined(self, other: Change) -> Change | None:
+        """Both at once; None where they are about the same place."""
+        if any(mine.keys() & yours.keys() for mine, yours in zip(self[:4], other[:4], strict=True)):
+            return None
+        if (self.saved and other.saved) or self.jumps.keys() & {n for n, _ in other.edges}:
+            return None
+        both = [mine | yours for mine, yours in zip(self[:4], other[:4], strict=True)]  # type: ignore[operator]
+        return Change(*both, self.saved or other.saved)
+
+
+class Recording:
+    """A loss on one batch.
+
+    m       how many examples the batch has
+    batch   the nest of its arrays
+    root    the loss, one number: a loss with axes stands for its mean
+    nodes   all that the loss is made of, oldest first
+    params  the parameters' nodes by their paths
+    named   the nodes that the loss function gave a name
+    truth   the gradients by all of these
+    """
+
+    def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest) -> None:
+        self.loss_fn, self.nest, self.batch = loss_fn, params, batch
+        self.m: int = next((len(x) for x in batch.leaves if np.shape(x)), 1)
+        with enable_grad(), keep_values():
+            leaves = [fresh_argument(np.array(x), path or "params") for x, path in named_leaves(params)]
+            loss = loss_fn(params.fill(leaves, whole=True), *batch.fill([own(x) for x in batch.leaves], whole=True))
+            if not isinstance(loss, Tensor) or not loss.requires_grad:
+                raise TypeError(
+                    "check_derivation: the loss does not depend on params. It must be computed from them by NumPy's "
+                    f"functions, and the function returned {loss!r:.60}"
+                )
+            self.per_example = loss.shape != ()
+            self.loss = loss.mean() if self.per_example else loss
+        self.root = self.loss.node
+        self.params = {path: leaf.node for leaf, (_, path) in zip(leaves, named_leaves(params), strict=True)}
+        self.nodes = ancestors(self.root)[::-1]
+        self.index = {node: k for k, node in enumerate(self.nodes)}
+        inputs = set(self.params.values())
+        self.named = {n.name: n for n in self.nodes if n.name and n not in inputs and n.plan is not None}
+        self.truth = self.back()
+
+    @cached_property
+    def signature(self) -> list[Any]:
+        """What two recordings share if node k of the one does what node k of the other does."""
+        return [
+            (n.op, tuple([self.index.get(p) if isinstance(p, Node) else None for p in n.inputs])) for n in self.nodes
+        ]
+
+    @cached_property
+    def users(self) -> dict[Node, list[tuple[Node, int]]]:
+        """Where each node is used, and as which argument."""
+        found: dict[Node, list[tuple[Node, int]]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            for k, parent in enumerate(node.inputs):
+                if isinstance(parent, Node):
+                    found[parent].append((node, k))
+        return found
+
+    def value(self, x: Any) -> Array:
+        """The value of a node, or of a number in the place of one; None where it is not known."""
+        if not isinstance(x, Node):
+            return x
+        return x.extras.value if x.extras is not None else None
+
+    def back(self, change: Change = Change(), start: dict[Node, Array] | None = None) -> Gradients:  # noqa: B008
+        """The cotangents of parameters and named tensors on the way back with this change."""
+        found = self.cotangents(change, start)
+        wanted = self.params | {name: n for name, n in self.named.items() if name not in self.params}
+        return {name: found.get(n, np.zeros(n.shape)) for name, n in wanted.items()}
+
+    def cotangents(self, change: Change = Change(), start: dict[Node, Array] | None = None) -> dict[Node, Array]:  # noqa: B008
+        """Those of all nodes."""
+        at, edges, jumps, joins, saved = change
+        parts = {n: [g] for n, g in (start or {self.root: np.ones(())}).items()}
+        found: dict[Node, Array] = {}
+        for k in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[k]
+            if node not in parts:
+                continue
+            g = joins[k](parts[node]) if k in joins else sum(parts[node][1:], parts[node][0])
+            if k in at:
+                g = np.broadcast_to(at[k](g), node.shape)
+            found[node] = g
+            if node.op is None or node.plan is None:
+                continue
+            if k in jumps:
+                older, made = jumps[k]
+                target = self.nodes[older]
+                parts.setdefault(target, []).append(unbroadcast(made(g), target.shape))
+                continue
+            arrays = node.saved
+            if saved is not None and k <= saved[0] and arrays is not None:
+                arrays = tuple(map(saved[1], arrays))
+            for rule in node.plan.rules:
+                pull = edges.get((k, rule.position), rule.pull)
+                parent = node.inputs[rule.position]
+                c = np.asarray(pull(g, node, arrays))
+                if c.shape != parent.shape:
+                    c = unbroadcast(np.broadcast_to(c, np.broadcast_shapes(c.shape, parent.shape)), parent.shape)
+                parts.setdefault(parent, []).append(c)
+        return found
+
+    @cached_property
+    def flow(self) -> dict[Node, Array]:
+        """The true cotangents of all nodes."""
+        return self.cotangents()
+
+    def order(self) -> list[str]:
+        """Parameters and named tensors in the order in which backward gets to know them."""
+        last = {
+            name: min([self.index[user] for user, _ in self.users.get(node, ())], default=-1)
+            for name, node in (self.named | self.params).items()
+        }
+        return sorted(last, key=lambda name: -last[name])
+
+    # ------------------------------------------------------------------------------- the parts of a loss
+
+    @cached_property
+    def terms(self) -> list[Node]:
+        """The nodes that the loss is a linear combination of, and those in between, newest first."""
+        found = [self.root]
+        for node in found:
+            if node.op in LINEAR and not self.is_of_parameters(node):
+                parents = [p for p in node.inputs if isinstance(p, Node) and p.plan is not None]
+                if len(parents) == 1 or node.op in (ADD, SUBTRACT):
+                    found += [p for p in parents if p not in found]
+        return found
+
+    @cached_property
+    def regularisers(self) -> list[int]:
+        """The terms of the loss that are made of parameters and numbers alone."""
+        return [self.index[n] for n in self.terms if n.op is not None and self.is_of_parameters(n)]
+
+    def is_of_parameters(self, node: Node) -> bool:
+        """Whether no data reaches a node."""
+        return all(n.op is not None or n.plan is not None or n.shape == () for n in ancestors(node))
+
+    @cached_property
+    def regularisation(self) -> Gradients:
+        """The part of the gradients that the regularisers make."""
+        if not self.regularisers:
+            return {}
+        data = self.back(Change(at={k: lambda g: 0 * g for k in self.regularisers}))
+        return {name: g - data[name] for name, g in self.truth.items()}
+
+    @cached_property
+    def losses(self) -> int | None:
+        """The array whose sum or mean over the examples is the loss; None if there is none."""
+        for node in self.terms:
+            if node.op in (MEAN, SUM) and node.inputs[0].shape[:1] == (self.m,) and node.shape[:1] != (self.m,):
+                return self.index[node.inputs[0]]
+        return None
+
+    @cached_property
+    def weight(self) -> float | None:
+        """What each example's loss is multiplied by in the loss of the batch, 1/m in a mean; None if they differ."""
+        if self.losses is None:
+            return None
+        weights = self.flow[self.nodes[self.losses]]
+        return abs(float(weights.flat[0])) if np.ptp(weights) <= 1e-12 * abs(weights).max() else None
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the loss divides by something that grows with the batch, or with its elements."""
+        return self.weight is not None and self.m > 1 and self.weight < 1
+
+    def row(self, i: int) -> Gradients:
+        """The contribution of one example to the gradients, as it stands in the sum; nothing of the regulariser."""
+        assert self.losses is not None
+        node = self.nodes[self.losses]
+        one = np.zeros(node.shape)
+        one[i] = self.flow[node][i]
+        return self.back(start={node: one})
+
+    @cached_property
+    def rows(self) -> list[Gradients]:
+        """The contributions of all examples."""
+        return [self.row(i) for i in range(self.m)] if self.losses is not None and self.m <= 64 else []
+
+    # -------------------------------------------------------------------------------------- other batches
+
+    def on(self, batch: Sequence[Any]) -> Recording | None:
+        """The same loss on other arrays; None where it does not run, or runs differently."""
+        try:
+            with np.errstate(all="ignore"):
+                other = Recording(self.loss_fn, self.nest, Nest(self.batch.fill(batch, whole=True)))
+        except (ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
+            return None
+        return other
+
+    def rows_at(self, places: Array) -> list[Array]:
+        """The batch's arrays with these rows; what does not have a row for each example stays."""
+        return [x[places] if np.shape(x)[:1] == (self.m,) else x for x in self.batch.leaves]
+
+    def averaged(self) -> list[Array]:
+        """The batch's arrays with all rows replaced by their mean, one row."""
+        return [
+            x.mean(axis=0, keepdims=True) if np.shape(x)[:1] == (self.m,) and x.dtype.kind == "f" else x
+            for x in self.batch.leaves
+        ]
+
+    def batched(self) -> Iterator[int]:
+        """The nodes that have a row for each example, and that a gradient flows through, newest first."""
+        for k in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[k]
+            if node.op is not None and node.plan is not None and node.shape[:1] == (self.m,) and node in self.flow:
+                yield k
+
+
+def named_leaves(nest: Nest) -> list[tuple[Any, str]]:
+    """The leaves of a nest with their paths; an array that is no nest is called params."""
+    return [(data_of(x), path or "params") for x, path in zip(nest.leaves, nest.paths, strict=True)]
+
+
+def own(x: Any) -> Any:
+    """An array that nobody else can change."""
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+def lifted(x: Any) -> Any:
+    """An array as float64 if it is of floating-point numbers; raises for complex ones."""
+    x = data_of(x)
+    if not hasattr(x, "dtype"):
+        return np.asarray(x) if isinstance(x, (int, float, list)) else x
+    if x.dtype.kind == "c":
+        raise NotDifferentiableError("check_derivation is for real numbers, and an array is complex")
+    return np.array(x, dtype=np.float64) if x.dtype.kind == "f" else x
+
+
+def attempt(make: Callable[[], Any]) -> Any:
+    """What ``make`` gives; None where the mistake that it makes does not even run."""
+    try:
+        with np.errstate(all="ignore"):
+            return make()
+    except (ValueError, TypeError, IndexError, ShapeError, AssertionError, ArithmeticError):
+        return None
+
+
+def operation(node: Node) -> Primitive:
+    """What made a node that is no leaf."""
+    assert node.op is not None
+    return node.op

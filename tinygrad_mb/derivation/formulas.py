@@ -1,0 +1,140 @@
+"""The pages: a program's equations as LaTeX, and as text for a terminal, with a symbol for each variable."""
+
+# ruff: noqa: RUF001
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import notation
+from .equations import Equation, Equations
+from .expressions import variable
+from .latex import Latex
+from .printing import Printer
+from .program import Program, Variable
+from .unicode import Text
+
+Symbol = Callable[..., str]  # of a variable, with the indices that stand below it
+
+_RAISED = str.maketrans("()0123456789", "⁽⁾⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Formulas:
+    """A program as mathematics; ``inline`` says whether short values on the way are part of longer formulas."""
+
+    def __init__(self, program: Program, inline: bool = True, made_up: dict[Variable, str] | None = None) -> None:
+        self.program = program
+        self.equations = Equations(program, inline)
+        self.lines = self.equations.lines
+        self.loss = (r"\mathcal{L}", "ℒ") if any(v.name == "L" for v in program.variables()) else ("L", "L")
+        self.made_up = {} if made_up is None else dict(made_up)  # names for variables that have none
+        self.latex_symbols: dict[int, Symbol] = {}
+        self.text_symbols: dict[int, Symbol] = {}
+        self._find_symbols()
+
+    # ------------------------------------------------------------------------------------------- symbols
+
+    def _find_symbols(self) -> None:
+        gradients, owners = self.equations.gradients, self.equations.owners
+        wanted = [*self.program.inputs, *[e.left for e in self.lines]]
+        deltas = self.equations.deltas()
+        taken: set[str] = set()
+        for v in sorted(wanted, key=lambda v: v in owners):
+            if v in gradients:
+                self._gradient(v)
+            elif v in owners:
+                parts = [w for w in deltas if owners[w] is owners[v]]
+                self._delta(v, f"({parts.index(v) + 1})" if len(parts) > 1 else "", taken)
+            elif v is self.program.loss:
+                self.latex_symbols[v.index], self.text_symbols[v.index] = map(_fixed, self.loss)
+            else:
+                name = self._name(v)
+                self.latex_symbols[v.index] = _in_latex(name, taken)
+                self.text_symbols[v.index] = _in_text({"losses": "ℓ", "y_hat": "ŷ"}.get(name, name))
+
+    def _gradient(self, v: Variable) -> None:
+        path = self.equations.gradients[v]
+        inputs, paths = self.program.inputs, self.program.paths
+        below = next((p for p in inputs if p.role == "parameter" and paths.get(p) == path), None)
+        latex = notation.escaped(path) if below is None else self.latex_symbols[below.index]()
+        self.latex_symbols[v.index] = _fixed(rf"\frac{{\partial {self.loss[0]}}}{{\partial {latex}}}")
+        self.text_symbols[v.index] = _fixed(f"∂{self.loss[1]}/∂{path if below is None else below.name}")
+
+    def _delta(self, v: Variable, part: str, taken: set[str]) -> None:
+        """The symbol of a cotangent; ``part`` tells the contributions of several uses of one value apart."""
+        owner = self.equations.owners[v]
+        name = self._name(owner)
+        symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
+        delta = rf"\delta^{{{part}}}" if part else r"\delta"
+        self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
+        self.text_symbols[v.index] = _in_text(f"δ{part.translate(_RAISED)}{name}")
+
+    def _name(self, v: Variable) -> str:
+        if v.name is not None:
+            return v.name
+        if v not in self.made_up:
+            prefix = "g" if v.role == "cotangent" else "u"
+            names = {*[w.name for w in self.program.variables()], *self.made_up.values()}
+            free = (f"{prefix}{k}" for k in range(1, len(names) + 2) if f"{prefix}{k}" not in names)
+            self.made_up[v] = next(free)
+        return self.made_up[v]
+
+    # --------------------------------------------------------------------------------------------- pages
+
+    def sides(self, equation: Equation, kind: type[Printer]) -> tuple[str, list[str]]:
+        """Both sides of an equation: the left one, and each form of the right one."""
+        printer = kind(self.latex_symbols if kind is Latex else self.text_symbols)
+        with printer.each(equation.each):
+            left = printer.write(variable(equation.left))
+            return left, [printer.write(form) for form in equation.forms]
+
+    def latex(self) -> str:
+        """The equations as one ``aligned`` block of LaTeX, the forward pass first."""
+        forward, backward = [[self._row(e) for e in self.lines if e.backward is b] for b in (False, True)]
+        if self.equations.deltas():
+            backward.insert(0, (rf"\delta_v &:= \frac{{\partial {self.loss[0]}}}{{\partial v}}", "[1ex]"))
+        if forward and backward:
+            forward[-1] = (forward[-1][0], "[2ex]")
+        rows = forward + backward
+        body = " \n".join([rf"{row} \\{space}" for row, space in rows[:-1]] + [row for row, _ in rows[-1:]])
+        return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}".replace(" \n", "\n")
+
+    def _row(self, equation: Equation) -> tuple[str, str]:
+        left, forms = self.sides(equation, Latex)
+        row = f"{left} &= {' = '.join(forms)}"
+        return row, "[0.5ex]" if r"\frac" in row or r"\sum" in row else ""
+
+    def text(self) -> str:
+        """The equations as lines for a terminal, with their equal signs below each other."""
+        lines = [(e.backward, *self.sides(e, Text)) for e in self.lines]
+        width = max([len(left) for _, left, _ in lines], default=0)
+        meaning = f", δv = ∂{self.loss[1]}/∂v" if self.equations.deltas() else ""
+        out = []
+        for backward, title in ((False, "Forward"), (True, f"Backward{meaning}")):
+            found = [f"  {left:<{width}} = {' = '.join(forms)}" for b, left, forms in lines if b is backward]
+            out += ["\n".join([title, *found])] if found else []
+        return "\n\n".join(out)
+
+
+def _fixed(text: str) -> Symbol:
+    return lambda indices=(): text
+
+
+def _in_text(text: str) -> Symbol:
+    def write(indices: tuple[str, ...] = ()) -> str:
+        below = "".join(indices)
+        low = notation.low(below)
+        if below and not set(low) - notation.SUBSCRIPTED and text[-1:] not in notation.SUBSCRIPTED:
+            return text + low
+        return f"{text}[{', '.join(indices)}]" if indices else text
+
+    return write
+
+
+def _in_latex(name: str, taken: set[str]) -> Symbol:
+    """The name in LaTeX; as it stands, if another one looks the same there."""
+    name = {"losses": "ell"}.get(name, name)
+    plain = notation.latex_name(name)
+    if plain in taken:
+        return lambda indices=(): notation.escaped(name) + notation.subscript(list(indices))
+    taken.add(plain)
+    return lambda indices=(): notation.latex_name(name, *indices)

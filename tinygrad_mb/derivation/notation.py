@@ -1,0 +1,100 @@
+"""How names are written in mathematics: W1 is W with an index, alpha a Greek letter, anything else upright."""
+
+# ruff: noqa: RUF001
+from __future__ import annotations
+
+import re
+
+# fmt: off
+_LETTERS = (
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+    "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi",
+    "Pi", "Sigma", "Phi", "Psi", "Omega",
+)
+# fmt: on
+GREEK = dict(zip(_LETTERS, "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", strict=True))
+_SPELT = {symbol: name for name, symbol in GREEK.items()} | {"ℓ": "ell"}
+_ACCENTS = {"hat": "hat", "bar": "bar", "tilde": "tilde"}
+_ESCAPES = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+}  # fmt: skip
+_SUBSCRIPTS = str.maketrans("0123456789ijkln", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ")
+_SUPERSCRIPTS = str.maketrans("0123456789-/", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᐟ")
+
+
+SUBSCRIPTED = frozenset("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ")
+
+
+def escaped(text: str) -> str:
+    r"""Any text as LaTeX's ``\text``."""
+    return r"\text{" + "".join(_ESCAPES.get(letter, letter if letter.isprintable() else "?") for letter in text) + "}"
+
+
+def _symbol(piece: str) -> str | None:
+    """One letter, a Greek letter or a number; None for anything longer."""
+    if re.fullmatch(r"[A-Za-z]|[0-9]+", piece):
+        return piece
+    if piece == "lam":
+        return r"\lambda"
+    if piece == "ell" or piece in GREEK:
+        return "\\" + piece
+    return "\\" + _SPELT[piece] if piece in _SPELT else None
+
+
+def _word(piece: str) -> str:
+    return _symbol(piece) or (rf"\mathrm{{{piece}}}" if re.fullmatch(r"[A-Za-z0-9]+", piece) else escaped(piece))
+
+
+def latex_name(name: str, *more: str) -> str:
+    r"""A user's name in LaTeX, with further indices if there are any.
+
+    >>> latex_name("W1"), latex_name("b_h"), latex_name("alpha"), latex_name("y_hat"), latex_name("gain", "i")
+    ('W_1', 'b_h', '\\alpha', '\\hat y', '\\mathrm{gain}_i')
+    >>> latex_name("h2", "i", "j"), latex_name("data_loss")
+    ('h_{2,ij}', '\\text{data\\_loss}')
+    """
+    head, below = _parts(name)
+    accent = next((piece for piece in below if piece in _ACCENTS), "")
+    if accent:
+        below.remove(accent)
+    elif _symbol(head) is None:
+        accent = next((a for a in _ACCENTS if head.endswith(a) and _symbol(head.removesuffix(a))), "")
+        head = head.removesuffix(accent)
+    base = rf"\{accent} {_word(head)}" if accent else _word(head)
+    shown = [piece if re.fullmatch(r"[a-z]{2}", piece) and piece not in GREEK else _word(piece) for piece in below]
+    return base + subscript([*shown, *more])
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
+    """A name as the symbol and what stands below it; words that are joined by underscores are one name."""
+    if not re.fullmatch(r"\w+(\.\w+)*", name):
+        return name, []
+    head, *below = re.split(r"[_.]", name)
+    numbered = re.fullmatch(r"(\D+?)(\d+)", head)
+    if numbered:
+        head, below = numbered[1], [numbered[2], *below]
+    letters = _symbol(head) is not None and head and all(below)
+    if letters or all(_symbol(piece) and len(piece) < 3 for piece in below):
+        return head, below
+    return name, []
+
+
+def subscript(indices: list[str]) -> str:
+    """Indices below a symbol, in LaTeX; letters that count stand together."""
+    if not indices:
+        return ""
+    text = ",".join(indices)
+    while (together := re.sub(r"(^|,)([i-n]+),([i-n])(?=,|$)", r"\1\2\3", text)) != text:
+        text = together
+    return f"_{text}" if len(text) == 1 else f"_{{{text}}}"
+
+
+def low(text: str) -> str:
+    """Letters and digits below the line, in Unicode, where it has them."""
+    return text.translate(_SUBSCRIPTS)
+
+
+def high(text: str) -> str:
+    """Digits above the line, in Unicode."""
+    return text.translate(_SUPERSCRIPTS)

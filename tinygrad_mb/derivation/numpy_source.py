@@ -1,0 +1,379 @@
+"""A program as a NumPy function that a person would have written: one step a line, with names, and shapes beside."""
+
+from __future__ import annotations
+
+import operator
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..vjps import convolution
+from . import assignments
+from .program import Call, Program, Variable, variables_in
+from .python_text import ATOM, Text, array_text, expression
+from .sizes import form_of
+
+WIDTH = 100
+_CODE = 72  # a longer line is taken apart, where it can be
+_INDENT = "    "
+_TEMPORARY: dict[Any, str] = {
+    np.exp: "e", np.sum: "total", np.mean: "mean", np.max: "top", np.sqrt: "root", np.var: "var", np.arange: "places",
+    np.full: "filled", np.subtract: "error", np.matmul: "product", convolution.patches: "windows",
+}  # fmt: skip
+_CHEAP = (np.transpose, np.arange)
+
+
+def source(program: Program) -> str:
+    """The program as the source of a function ``gradients``, after ``import numpy as np`` if it needs it."""
+    return _Writer(program).source()
+
+
+class _Line:
+    """A statement: the variable that it computes, its lines of code, what is said beside, and what it needs."""
+
+    def __init__(self, out: Variable, code: list[str], comment: str, needs: set[Variable]) -> None:
+        self.out = out
+        self.code = code
+        self.comment = comment
+        self.needs = needs
+
+
+class _Writer:
+    """Prints one program.
+
+    A call whose result has no name and is used once stands in the line of its user, unless that would become too long.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.calls = {call.out: call for call in program.calls}
+        nests = [(call.args, call.kwargs) for call in program.calls]
+        self.uses = Counter(variables_in(nests))
+        self.outputs = {*program.outputs.values(), program.loss}
+        self.names: dict[Variable, str] = {}
+        self.forward = {program.loss}  # what the loss is computed from
+        for call in reversed(program.calls):
+            if call.out in self.forward:
+                self.forward.update(variables_in((call.args, call.kwargs)))
+        self.taken = {"np", "m", "len", "range", *program.signature}
+        self.own_lines: set[Variable] = set()
+        for variable in program.inputs:
+            self.names[variable] = variable.name or "x"
+            self.taken.add(self.names[variable])
+        for call in program.calls:
+            if call.out.name is not None or call.out in self.outputs:
+                self._name(call.out)
+        for call in program.calls:
+            if self._needs_line(call):
+                self._name(call.out)
+        self.constants: dict[str, str] = {}
+
+    def _needs_line(self, call: Call) -> bool:
+        if call.out in self.names or call.function in assignments.STATEMENTS:
+            return True
+        if call.function in _CHEAP or self._adds_axes(call) or self._is_trivial(call):
+            return False
+        return self.uses[call.out] > 1
+
+    def _adds_axes(self, call: Call) -> bool:
+        return (
+            call.function is operator.getitem
+            and isinstance(call.args[1], tuple)
+            and all(part is None or (isinstance(part, slice) and part == slice(None)) for part in call.args[1])
+        )
+
+    def _is_trivial(self, call: Call) -> bool:
+        """Whether a call is no longer than a name for it: ``1 - p``, ``x[:, 0]``."""
+        operands = [a for a in call.args if isinstance(a, Variable)]
+        if len(operands) != 1 or operands[0].name is None or call.kwargs:
+            return False
+        if call.function in (np.add, np.subtract):
+            return all(isinstance(a, (Variable, int, float)) for a in call.args)
+        if call.function is operator.getitem:
+            parts = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+            return all(type(part) in (int, slice) for part in parts)
+        return False
+
+    def _name(self, variable: Variable) -> str:
+        """The variable's name in the source, which no other has."""
+        if variable not in self.names:
+            base = variable.name or self._temporary(self.calls[variable])
+            name, k = base, 2
+            while name in self.taken:
+                name, k = f"{base}{'_' if base[-1].isdigit() else ''}{k}", k + 1
+            self.names[variable] = name
+            self.taken.add(name)
+        return self.names[variable]
+
+    def _temporary(self, call: Call) -> str:
+        plain = call.function is np.subtract and not all(isinstance(a, Variable) for a in call.args)
+        return (not plain and _TEMPORARY.get(call.function)) or ("g" if call.out.role == "cotangent" else "t")
+
+    # ---------------------------------------------------------------------------------------- lines
+
+    def source(self) -> str:
+        """The whole text."""
+        self.shorten()
+        lines = self._ordered(list(self._lines()))
+        forward = [line for line in lines if self._is_forward(line.out)]
+        backward = [line for line in lines if not self._is_forward(line.out)]
+        head = self._head()
+        body: list[str] = []
+        for title, part in (("forward", forward), ("backward", backward)):
+            if part:
+                body += ["", f"# {title}", *self._aligned(part)]
+        text = "\n".join([*body, *head])
+        m = [f"m = len({self._batch()})  # the number of examples"] if _mentions_m(text) else []
+        constants = [line for name, code in self.constants.items() for line in _wrapped(f"{name} = {code}")]
+        ends = self._return()
+        everything = [*head, *m, *constants, *body, "", *ends]
+        signature = f"def gradients({', '.join(self.program.signature)}):"
+        lines_of_code = [_INDENT + line if line else "" for line in [*self._docstring(), *everything]]
+        text = "\n".join([signature, *lines_of_code, ""])
+        return f"import numpy as np\n\n\n{text}" if "np." in text else text
+
+    def _is_forward(self, variable: Variable) -> bool:
+        return variable in self.forward or variable.role not in ("cotangent", "result")
+
+    def _lines(self) -> Iterator[_Line]:
+        for call in self.program.calls:
+            if self._needs_line(call):
+                yield self._line(call)
+
+    def _line(self, call: Call) -> _Line:
+        """The line of a call; operands get lines of their own until it is short enough."""
+        needs: set[Variable] = set()
+
+        def operand(variable: Variable) -> Text:
+            if variable in self.names:
+                needs.add(variable)
+                return Text(self.names[variable], ATOM)
+            inner = self.calls[variable]
+            return expression(self._with_constants(inner), operand)
+
+        name = self._name(call.out)
+        if (statement := assignments.STATEMENTS.get(call.function)) is not None:
+            code = statement(name, self._with_constants(call), operand)
+        else:
+            code = _bracketed(name, expression(self._with_constants(call), operand).code)
+        return _Line(call.out, code, self._comment(call, needs), needs)
+
+    def _with_constants(self, call: Call) -> Call:
+        """A call with names in the place of long constant arrays."""
+
+        def named(value: Any) -> Any:
+            if isinstance(value, np.ndarray) and value.ndim:
+                return self._constant(value)
+            return type(value)(map(named, value)) if type(value) in (tuple, list) else value
+
+        return call._replace(args=named(call.args))
+
+    def _constant(self, array: np.ndarray[Any, Any]) -> Any:
+        text = array_text(array)
+        if len(text) <= 24:
+            return array
+        known = next((name for name, code in self.constants.items() if code == text), None)
+        name = known or next(n for k in range(1, 999) if (n := f"constant{k}") not in self.taken)
+        self.constants[name] = text
+        self.taken.add(name)
+        variable = Variable(-1, array.shape, array.dtype, "data", name, array)
+        self.names[variable] = name
+        return variable
+
+    def shorten(self) -> None:
+        """Give lines of their own to operands of lines that are too long."""
+        for _ in range(len(self.calls)):
+            long = next(
+                (line for line in self._lines() if max(map(len, line.code)) > _CODE and self._split(line)), None
+            )
+            if long is None:
+                return
+
+    def _split(self, line: _Line) -> bool:
+        """Name the largest operand that stands in a line; false if there is none."""
+        inner = [v for v in self._inlined(self.calls[line.out]) if not self._adds_axes(self.calls[v])]
+        inner = [v for v in inner if self.calls[v].function not in _CHEAP]
+        if not inner:
+            return False
+        middle = (len(line.code[0]) - len(self.names[line.out])) / 2
+        self._name(min(inner, key=lambda v: abs(self._length(v) - middle)))
+        return True
+
+    def _inlined(self, call: Call) -> Iterator[Variable]:
+        for variable in variables_in((call.args, call.kwargs)):
+            if variable not in self.names:
+                yield variable
+                yield from self._inlined(self.calls[variable])
+
+    def _length(self, variable: Variable) -> int:
+        def operand(inner: Variable) -> Text:
+            if inner in self.names:
+                return Text(self.names[inner], ATOM)
+            return expression(self.calls[inner], operand)
+
+        return len(operand(variable).code)
+
+    def _ordered(self, lines: list[_Line]) -> list[_Line]:
+        """The lines in the order of the program, but each gradient as soon as it can be computed."""
+        results = [line for v in self.program.outputs.values() for line in lines if line.out is v]
+        results = list(dict.fromkeys(results))
+        rest = [line for line in lines if line not in results]
+        made = set(self.program.inputs) | {v for v in self.names if v not in self.calls}
+        ordered: list[_Line] = []
+
+        def ready() -> _Line | None:
+            return next((line for line in results if line.needs <= made), None)
+
+        while rest or results:
+            line = ready() if self.program.loss in made else None
+            if line is not None:
+                results.remove(line)
+            else:
+                line = next((line for line in rest if line.needs <= made), None)
+                if line is None:  # an intermediate result that needs a gradient
+                    line = ready()
+                    assert line is not None
+                    results.remove(line)
+                else:
+                    rest.remove(line)
+            made.add(line.out)
+            ordered.append(line)
+        return ordered
+
+    # ------------------------------------------------------------------------------------- comments
+
+    def _comment(self, call: Call, needs: set[Variable]) -> str:
+        """The shapes, and where the examples are added up."""
+        out = shape_text(call.out.shape)
+        arrays = list(variables_in((call.args, call.kwargs)))
+        summed = any(_has_m(v.shape) for v in needs) and not _has_m(call.out.shape)
+        if call.function is np.matmul:
+            text = " @ ".join([shape_text(v.shape) for v in arrays])
+            return f"{text}: Σ over the m examples" if summed else f"{text} -> {out}"
+        if call.function in (np.sum, np.mean) and arrays:
+            what = "Σ" if call.function is np.sum else "mean"
+            return f"{shape_text(arrays[0].shape)} -> {out}{f': {what} over the m examples' if summed else ''}"
+        if summed:
+            return f"{out}: Σ over the m examples"
+        return out
+
+    def _aligned(self, lines: list[_Line]) -> list[str]:
+        column = min(max([len(line.code[-1]) for line in lines if len(line.code[-1]) < 50], default=0), 50)
+        printed = []
+        for line in lines:
+            *first, last = line.code
+            printed += first
+            with_comment = f"{last:<{column}}  # {line.comment}"
+            if len(_INDENT + with_comment) > WIDTH:
+                printed.append(f"# {line.comment}")
+                with_comment = last
+            printed.append(with_comment)
+        return printed
+
+    # -------------------------------------------------------------------------- the function's frame
+
+    def _docstring(self) -> list[str]:
+        loss = "sum of the losses" if self.program.summed else "loss"
+        return [f'"""The {loss}, and its gradient by each parameter."""', *[f"# NB: {n}" for n in self.program.notes]]
+
+    def _head(self) -> list[str]:
+        """Lines that take the arguments apart."""
+        lines: list[str] = []
+        for name in self.program.signature:
+            pairs = [(self.names[v], code) for v, code in accesses(self.program.arguments[name], name)]
+            pairs = [(short, code) for short, code in pairs if short != code]
+            for pair in pairs:
+                known = lines[-1].split(" = ") if lines else [name, ""]
+                together = f"{known[0]}, {pair[0]} = {known[1]}, {pair[1]}"
+                if pair is not pairs[0] and len(together) < _CODE:
+                    lines[-1] = together
+                else:
+                    lines.append(" = ".join(pair))
+            fixed = self.program.arguments[name]
+            if isinstance(fixed, (bool, int, str)):
+                lines.append(f"assert {name} == {fixed!r}, 'the function was derived for this value'")
+        return lines
+
+    def _batch(self) -> str:
+        for variable in self.program.inputs:
+            form = form_of(variable.shape[0]) if variable.shape else None
+            if variable.role == "data" and form is not None and (form.factor, form.exponent, form.offset) == (1, 1, 0):
+                return self.names[variable]
+        raise AssertionError("a size follows the number of examples, and no array has it")
+
+    def _return(self) -> list[str]:
+        parameters = self.program.arguments[self.program.signature[0]]
+        paths = iter(self.program.outputs.values())
+        assert self.program.loss is not None
+
+        def structure(tree: Any) -> str:
+            if isinstance(tree, Variable):
+                return self.names[next(paths)]
+            if isinstance(tree, dict):
+                return f"{{{', '.join([f'{_key(key)}: {structure(part)}' for key, part in tree.items()])}}}"
+            if isinstance(tree, (tuple, list)):
+                parts = ", ".join([structure(part) for part in tree])
+                return f"[{parts}]" if isinstance(tree, list) else f"({parts}{',' if len(tree) == 1 else ''})"
+            return repr(tree)
+
+        loss = self.names[self.program.loss]
+        code = f"return {loss}, {structure(parameters)}"
+        if len(_INDENT + code) <= WIDTH or not isinstance(parameters, dict):
+            return _wrapped(code)
+        paths = iter(self.program.outputs.values())
+        items = [f"{_INDENT}{_key(key)}: {structure(part)}," for key, part in parameters.items()]
+        return [f"return {loss}, {{", *items, "}"]
+
+
+def accesses(tree: Any, code: str) -> Iterator[tuple[Variable, str]]:
+    """The variables in a nest, each with the code that takes it out."""
+    if isinstance(tree, Variable):
+        yield tree, code
+    elif isinstance(tree, dict):
+        for key, part in tree.items():
+            yield from accesses(part, f"{code}[{_key(key)}]")
+    elif isinstance(tree, (tuple, list)):
+        for k, part in enumerate(tree):
+            yield from accesses(part, f"{code}[{k}]")
+
+
+def _key(key: Any) -> str:
+    return f'"{key}"' if isinstance(key, str) and key.replace(".", "").isidentifier() else repr(key)
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as a comment shows it, the number of examples as m."""
+    if not shape:
+        return "scalar"
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _has_m(shape: tuple[int, ...]) -> bool:
+    return any(form_of(n) is not None for n in shape)
+
+
+def _mentions_m(code: str) -> bool:
+    lines = [line.partition("#")[0] for line in code.splitlines()]
+    words = " ".join(lines)
+    for sign in "()[]{},:*/+-=@<>.'\"":
+        words = words.replace(sign, f" {sign} ")
+    return "m" in words.split()
+
+
+def _bracketed(name: str, code: str) -> list[str]:
+    """An assignment; one that is too long stands in brackets, on several lines."""
+    line = f"{name} = {code}"
+    if len(_INDENT + line) <= WIDTH:
+        return [line]
+    lines = textwrap.wrap(code, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    return [f"{name} = (", *[_INDENT + part for part in lines], ")"]
+
+
+def _wrapped(code: str) -> list[str]:
+    """A long statement on several lines, broken inside its brackets."""
+    if len(_INDENT + code) <= WIDTH:
+        return [code]
+    return textwrap.wrap(code, WIDTH - 8, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,481 @@
+"""Expressions as text: how tightly each holds together, and where indices stand; what signs look like is left open."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, ClassVar
+
+from .examples import example_axis
+from .expressions import Expr, Shape, is_number, only_ones
+
+SUM, PRODUCT, CHAIN, POWER, ATOM = range(1, 6)  # how tightly an expression holds together
+Part = tuple[str, int]
+LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
+
+
+_WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
+
+
+class Printer(ABC):
+    """Writes expressions; ``names`` are those of variables, by what their expressions hold."""
+
+    def __init__(self, names: dict[int, Callable[[tuple[str, ...]], str]]) -> None:
+        self.names = names
+        self.indices: tuple[str, ...] = ()
+        self.sizes: Shape = ()
+        self.whole = False
+
+    @contextmanager
+    def each(self, sizes: Shape, letters: str = LETTERS, whole: bool = False) -> Iterator[None]:
+        """Within this, arrays with these leading axes, that of the examples first, are written for an index of each.
+
+        With ``whole`` single elements are meant, and other arrays have indices for their last axes.
+        """
+        before = self.indices, self.sizes, self.whole
+        self.indices, self.sizes, self.whole = tuple(letters[: len(sizes)]), tuple(sizes), whole
+        yield
+        self.indices, self.sizes, self.whole = before
+
+    def indices_of(self, x: Expr) -> tuple[str, ...]:
+        """The indices that stand below a variable here."""
+        if example_axis(x) == 0:
+            k = min(len(self.sizes), x.ndim)
+            while k and x.shape[:k] != self.sizes[:k]:
+                k -= 1
+            return self.indices[:k]
+        if self.whole and 0 < x.ndim <= len(self.sizes):
+            return tuple(a for a, n in zip(self.indices[-x.ndim :], x.shape, strict=True) if n != 1)
+        return ()
+
+    def write(self, x: Expr) -> str:
+        """An expression."""
+        return self.part(x)[0]
+
+    def within(self, x: Expr, rank: int) -> str:
+        """An expression as a part of one that holds together that tightly."""
+        text, own = self.part(x)
+        return text if own >= rank else self.brackets(text)
+
+    def part(self, x: Expr) -> Part:
+        """An expression, and how tightly it holds together."""
+        writer: Callable[[Expr], Part] = getattr(self, f"_{x.op}")
+        return writer(x)
+
+    # --------------------------------------------------------------------------- what each does in its own way
+
+    minus: str
+    dot: str
+    infinity: str
+    ones: str
+    cross: str
+    star: str
+    any: str
+    signs: ClassVar[dict[str, str]]
+
+    @abstractmethod
+    def brackets(self, text: str) -> str:
+        """In parentheses."""
+
+    @abstractmethod
+    def gap(self, left: str, right: str) -> str:
+        """What stands between two factors side by side."""
+
+    @abstractmethod
+    def signed_fraction(self, sign: str, over: str, under: str) -> Part:
+        """A quotient."""
+
+    @abstractmethod
+    def factor(self, sign: str, over: str, under: str) -> str:
+        """A quotient in front of a product."""
+
+    @abstractmethod
+    def raised(self, base: Expr, exponent: Fraction) -> str:
+        """A power with a number."""
+
+    @abstractmethod
+    def raised_to(self, base: str, exponent: str) -> str:
+        """A power."""
+
+    @abstractmethod
+    def decimal(self, text: str) -> str:
+        """A number with its power of ten."""
+
+    @abstractmethod
+    def root(self, text: str, atom: str) -> str:
+        """A square root, of text as it is and as one piece."""
+
+    @abstractmethod
+    def square(self, text: str) -> str:
+        """A square of something in one piece."""
+
+    @abstractmethod
+    def norm(self, text: str) -> str:
+        """The Euclidean norm."""
+
+    @abstractmethod
+    def bars(self, text: str) -> str:
+        """The absolute value."""
+
+    @abstractmethod
+    def exponential(self, x: Expr) -> Part:
+        """The exponential function."""
+
+    @abstractmethod
+    def over_examples(self, letter: str = "i") -> str:
+        """The sum over the examples."""
+
+    @abstractmethod
+    def over(self, letters: str) -> str:
+        """The sum over other axes."""
+
+    @abstractmethod
+    def function(self, name: str, inside: str, letters: str, bare: bool = False) -> str:
+        """A function by name, with letters or sizes that say along what."""
+
+    @abstractmethod
+    def transposed(self, text: str) -> str:
+        """A transpose."""
+
+    @abstractmethod
+    def indexed(self, text: str, indices: list[str]) -> str:
+        """An element, or a part."""
+
+    # ------------------------------------------------------------------------------------------- the same in both
+
+    def _variable(self, x: Expr) -> Part:
+        return self.names[x.data](self.indices_of(x)), ATOM
+
+    def _number(self, x: Expr) -> Part:
+        return self.signed(x.data, ())
+
+    def _size(self, x: Expr) -> Part:
+        return x.data[0], ATOM
+
+    def _add(self, x: Expr) -> Part:
+        # a person starts with what is not subtracted, and puts numbers first: 1 - h²
+        one_minus = any(map(_leads_negative, x.args))
+        terms = sorted(x.args, key=lambda t: (_leads_negative(t), is_number(t) != one_minus))
+        text = ""
+        for term in terms:
+            piece = self.within(term, PRODUCT)
+            if not text:
+                text = piece
+            elif piece.startswith(self.minus):
+                text += f" {self.minus} {piece.removeprefix(self.minus).lstrip()}"
+            else:
+                text += f" + {piece}"
+        return text, SUM
+
+    def _multiply(self, x: Expr) -> Part:
+        above = [f for f in x.args if f.op != "power" or f.data > 0]
+        below = [
+            Expr("power", f.args, -f.data, f.shape) if f.data != -1 else f.args[0] for f in x.args if f not in above
+        ]
+        front = [f for f in above if not self.seen(f) and f.op not in _WIDE]
+        arrays = [f for f in above if f not in front]
+        if any(self.seen(f) for f in below) and not any(f.op in _WIDE for f in arrays):
+            front, arrays = above, []
+        size = abs(x.data)
+        top, bottom = _shown_number(size)
+        top, sign = self.decimal(top), self.minus if x.data < 0 else ""
+        over = self.joined(top, front)
+        under = self.joined(bottom, below)
+        if not arrays:
+            if not under:
+                return f"{sign}{self.joined(top, front) or '1'}", PRODUCT if sign or len(front) > 1 or top else CHAIN
+            return self.signed_fraction(sign, over or "1", under)
+        if len(arrays) == 1:
+            body, rank = self.part(arrays[0])
+            if rank < PRODUCT or (sign == over == under == "" and rank < CHAIN):
+                body = self.brackets(body)
+        else:
+            body = self.dotted(arrays)
+        prefix = self.factor(sign, over or "1", under) if under else sign + over
+        separated = prefix if prefix in ("", self.minus) else f"{prefix}{self.gap(prefix, body)}"
+        return f"{separated}{body}", PRODUCT
+
+    def seen(self, x: Expr) -> bool:
+        """Whether an expression is an array here, where some axes may stand for single elements."""
+        if not x.shape:
+            return False
+        hidden = len(self.indices_of(x))
+        return x.ndim > hidden and not all(n == 1 for n in x.shape[hidden:])
+
+    def joined(self, count: str, factors: list[Expr]) -> str:
+        """A number and factors side by side; arrays among them with the sign of their product."""
+        scalars = [f for f in factors if not self.seen(f)]
+        arrays = [f for f in factors if self.seen(f)]
+        rank = CHAIN if len(scalars) + len(arrays) == 1 and not count else POWER
+        if len(factors) == 1 and not count:
+            return self.part(factors[0])[0]
+        text = count
+        for f in scalars:
+            piece = self.within(f, CHAIN if f is factors[-1] else rank)
+            text = f"{text}{self.gap(text, piece)}{piece}" if text else piece
+        if arrays:
+            piece = self.dotted(arrays) if len(arrays) > 1 else self.within(arrays[0], CHAIN)
+            text = f"{text}{self.gap(text, piece)}{piece}" if text else piece
+        return text
+
+    def dotted(self, factors: list[Expr]) -> str:
+        """A product element by element; only at its end needs a function no parentheses."""
+        last = CHAIN if factors[-1].op == "apply" else POWER
+        return self.dot.join([*[self.within(f, POWER) for f in factors[:-1]], self.within(factors[-1], last)])
+
+    def signed(self, value: Any, factors: tuple[Expr, ...]) -> Part:
+        """A number."""
+        if not isinstance(value, Fraction):
+            infinite = self.infinity if value == value else "nan"
+            return (infinite, ATOM) if not value < 0 else (self.minus + infinite, PRODUCT)
+        top, bottom = _shown_number(abs(value))
+        top, sign = self.decimal(top), self.minus if value < 0 else ""
+        if bottom:
+            text, rank = self.signed_fraction(sign, top or "1", bottom)
+            return text, rank
+        return sign + (top or "1"), PRODUCT if sign else ATOM
+
+    def _power(self, x: Expr) -> Part:
+        base, exponent = x.args[0], x.data
+        if exponent < 0:
+            inverse = base if exponent == -1 else Expr("power", (base,), -exponent, x.shape)
+            return self.signed_fraction("", "1", self.write(inverse))
+        if exponent == Fraction(1, 2):
+            if base.op == "sum" and base.args[0].op == "power" and base.args[0].data == 2 and self._is_norm(base):
+                return self.norm(self.write(base.args[0].args[0])), ATOM
+            return self.root(self.write(base), self.within(base, ATOM)), POWER
+        return self.raised(base, exponent), POWER
+
+    def _is_norm(self, x: Expr) -> bool:
+        return len(x.data[0]) == x.args[0].ndim and example_axis(x.args[0]) is None
+
+    def _sum(self, x: Expr) -> Part:
+        axes, inside = x.data[0], x.args[0]
+        if inside.op == "power" and inside.data == 2 and self._is_norm(x):
+            return self.square(self.norm(self.write(inside.args[0]))), POWER
+        if example_axis(inside) != 0:
+            return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
+        done, n = len(self.indices_of(inside)), len(axes)
+        if axes == tuple(range(done, done + n)) and (done or n):
+            letters = (*self.indices[:done], *[letter for letter in LETTERS if letter not in self.indices[:done]])
+        elif axes == tuple(range(n)):
+            done, letters = 0, tuple(letter for letter in LETTERS if letter not in self.indices)
+        else:
+            return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
+        end = done + n
+        with self.each(inside.shape[:end], "".join(letters), whole=end == inside.ndim):
+            body = self.within(inside, PRODUCT)
+        new = letters[done:end]
+        sums = (self.over_examples(new[0]) + self.over("".join(new[1:]))) if done == 0 else self.over("".join(new))
+        return f"{sums}{body}", PRODUCT
+
+    def _max(self, x: Expr) -> Part:
+        return self.function(x.op, self.write(x.args[0]), self.axis_letters(x)), ATOM
+
+    _min = _max
+    _logsumexp = _max
+
+    def _softmax(self, x: Expr) -> Part:
+        return self.function("softmax", self.write(x.args[0]), "" if x.data == (x.ndim - 1,) else str(x.data)), ATOM
+
+    def axis_letters(self, x: Expr) -> str:
+        """Letters for the axes that a reduction is along."""
+        letters = LETTERS if example_axis(x.args[0]) is not None else LETTERS[1:] + "q"
+        return "".join(letters[k] if k < len(letters) else "q" for k in x.data[0])
+
+    def _matmul(self, x: Expr) -> Part:
+        a, b = x.args
+        if self.whole and len(self.indices_of(x)) == x.ndim and b.ndim > 1:
+            with self.each(self.sizes[:-1], "".join(self.indices[:-1])):
+                return self.indexed(self.brackets(self.write(x)), [*self.indices_of(x), LETTERS[x.ndim - 1]]), ATOM
+        left = self.within(a, CHAIN)
+        if a.ndim == 1 == b.ndim:
+            left = self.transposed(self.within(a, ATOM))
+        right = self.within(b, CHAIN)
+        return f"{left}{self.gap(left, right)}{right}", CHAIN
+
+    def _outer(self, x: Expr) -> Part:
+        a, b = x.args
+        left, right = self.within(a, CHAIN), self.transposed(self.within(b, ATOM))
+        return f"{left}{self.gap(left, right)}{right}", CHAIN
+
+    def _examples(self, x: Expr) -> Part:
+        """A product that sums over the examples, and over the places in them if there are any, written out."""
+        first, second = x.args[:2]
+        lead = first.ndim - 1 if first.ndim == second.ndim else 1
+        products = []
+        with self.each(first.shape[:lead]):
+            for a, b in zip(x.args[::2], x.args[1::2], strict=True):
+                left, right = self.within(a, ATOM), self.within(b, CHAIN)
+                left = self.transposed(left) if a.ndim > lead else left
+                products.append(f"{left}{self.gap(left, right)}{right}")
+        body = " + ".join(products)
+        body = self.brackets(body) if len(products) > 1 else body
+        return f"{self.over_examples()}{self.over(LETTERS[1:lead])}{body}", PRODUCT
+
+    def _transpose(self, x: Expr) -> Part:
+        n = x.ndim
+        if x.data in ((1, 0), (*range(n - 2), n - 1, n - 2)):
+            return self.transposed(self.within(x.args[0], ATOM)), ATOM
+        return self.function("transpose", self.write(x.args[0]), "".join(map(str, x.data))), ATOM
+
+    def _reshape(self, x: Expr) -> Part:
+        if only_ones(x.shape, x.args[0].shape):
+            return self.part(x.args[0])
+        return self.function("reshape", self.write(x.args[0]), self.sizes_of(x)), ATOM
+
+    def sizes_of(self, x: Expr) -> str:
+        """A shape, with m for the examples."""
+        along = example_axis(x)
+        sizes = ["m" if k == along else str(int(n)) for k, n in enumerate(x.shape)]
+        return self.cross.join(sizes[len(self.indices_of(x)) :])
+
+    def _broadcast(self, x: Expr) -> Part:
+        inside = x.args[0]
+        if is_number(inside, 1) and not inside.shape:
+            return self.ones, ATOM
+        if is_number(inside, 0):
+            return "0", ATOM
+        text = self.within(inside, CHAIN)
+        if inside.ndim == 1 and x.ndim == 2:
+            return f"{self.ones}{self.gap(self.ones, text)}{text}", CHAIN
+        if inside.ndim == 2 == x.ndim and inside.shape[1] == 1:
+            ones = self.transposed(self.ones)
+            return f"{text}{self.gap(text, ones)}{ones}", CHAIN
+        return f"{text}{self.gap(text, self.ones)}{self.ones}", CHAIN
+
+    def _apply(self, x: Expr) -> Part:
+        inside = [self.write(arg) for arg in x.args]
+        if x.data == "exp":
+            return self.exponential(x.args[0])
+        if x.data == "abs":
+            return self.bars(inside[0]), ATOM
+        if x.data == "softplus":
+            return self.function("log", f"1 + {self.exponential(x.args[0])[0]}", ""), ATOM
+        if x.data == "power":
+            return self.raised_to(self.within(x.args[0], ATOM), inside[1]), POWER
+        if x.data == "relu":
+            return self.function("max", f"0, {inside[0]}", ""), ATOM
+        if x.data == "log" and x.args[0].op in ("variable", "pick", "index", "gather"):
+            text = self.function("log", inside[0], "", bare=True)
+            return text, CHAIN
+        return self.function(x.data, ", ".join(inside), ""), ATOM
+
+    def _compare(self, x: Expr) -> Part:
+        return f"[{self.write(x.args[0])} {self.signs[x.data]} {self.write(x.args[1])}]", ATOM
+
+    def _not(self, x: Expr) -> Part:
+        return f"1 {self.minus} {self.within(x.args[0], PRODUCT)}", SUM
+
+    def _where(self, x: Expr) -> Part:
+        condition, a, b = x.args
+        chosen, other = self.within(a, POWER), self.within(b, POWER)
+        mask = self.within(condition, POWER)
+        return f"{mask}{self.dot}{chosen} + {self.brackets(f'1 {self.minus} {mask}')}{self.dot}{other}", SUM
+
+    def _pick(self, x: Expr) -> Part:
+        inside, labels = x.args
+        label = self.write(labels)
+        if inside.op == "variable":
+            return self.names[inside.data]((*(self.indices_of(inside) or (self.any,)), label)), ATOM
+        with self.each(()):
+            text = self.within(inside, ATOM)
+        return self.indexed(text, [*(self.indices_of(labels) or (self.any,)), label]), ATOM
+
+    def _onehot(self, x: Expr) -> Part:
+        return self.function("onehot", self.write(x.args[0]), ""), ATOM
+
+    def _gather(self, x: Expr) -> Part:
+        return self.indexed(self.within(x.args[0], ATOM), [self.write(x.args[1])]), ATOM
+
+    def _scatter(self, x: Expr) -> Part:
+        values, rows = x.args
+        left, right = self.transposed(self.function("onehot", self.write(rows), "")), self.within(values, CHAIN)
+        return f"{left}{self.gap(left, right)}{right}", CHAIN
+
+    def _index(self, x: Expr) -> Part:
+        inside = x.args[0]
+        if inside.op == "variable":
+            below, parts = self.indices_of(inside), self.index_of(x)
+            if all(part == self.any for part in parts[: len(below)]):
+                return self.names[inside.data]((*below, *parts[len(below) :])), ATOM
+        return self.indexed(self.within(x.args[0], ATOM), self.index_of(x)), ATOM
+
+    def index_of(self, x: Expr) -> list[str]:
+        """The parts of an index."""
+        arrays = iter(x.args[1:])
+        return [
+            self.write(next(arrays)) if part == "·" else self.sliced(p)
+            for part, p in zip(x.data, x.payload, strict=True)
+        ]
+
+    def sliced(self, part: Any) -> str:
+        """A slice or a number as part of an index."""
+        if isinstance(part, slice):
+            if part == slice(None):
+                return self.any
+            text = ":".join("" if end is None else str(end) for end in (part.start, part.stop, part.step))
+            return text.removesuffix(":") if part.step is None else text
+        return "+" if part is None else str(part)
+
+    def _place(self, x: Expr) -> Part:
+        index = ", ".join(self.index_of(x))
+        return self.function("place", self.write(x.args[0]), index), ATOM
+
+    def _convolution(self, x: Expr) -> Part:
+        a, b = x.args
+        return f"{self.within(a, ATOM)} {self.star} {self.within(b, ATOM)}", CHAIN
+
+    def _deconvolution(self, x: Expr) -> Part:
+        a, b = x.args
+        star = self.transposed(self.star)
+        return f"{self.within(a, ATOM)} {star} {self.within(b, ATOM)}", CHAIN
+
+    def _kernels(self, x: Expr) -> Part:
+        a, b = x.args
+        with self.each(a.shape[:1]):
+            return f"{self.over_examples()}{self.within(a, ATOM)} {self.star} {self.within(b, ATOM)}", PRODUCT
+
+    def _pool(self, x: Expr) -> Part:
+        size = self.cross.join(map(str, x.data[0]))
+        return self.function("maxpool", self.write(x.args[0]), size), ATOM
+
+    def _unpool(self, x: Expr) -> Part:
+        return self.function("unpool", f"{self.write(x.args[0])}; {self.write(x.args[1])}", ""), ATOM
+
+    def _patches(self, x: Expr) -> Part:
+        return self.function(x.op, self.write(x.args[0]), self.cross.join(map(str, x.data[0]))), ATOM
+
+    def _unpatch(self, x: Expr) -> Part:
+        return self.function(x.op, self.write(x.args[0]), self.cross.join(map(str, x.data[1]))), ATOM
+
+    def _contraction(self, x: Expr) -> Part:
+        pairs = ", ".join(f"{j}{k}" for j, k in zip(*x.data, strict=True))
+        return self.function("tensordot", ", ".join(map(self.write, x.args)), pairs), ATOM
+
+    def _constant(self, x: Expr) -> Part:
+        return self.function("const", self.cross.join(map(str, x.shape)), ""), ATOM
+
+    def _call(self, x: Expr) -> Part:
+        return self.function(x.data[0], ", ".join(map(self.write, x.args)), ""), ATOM
+
+
+def _leads_negative(term: Expr) -> bool:
+    return (term.op == "multiply" or is_number(term)) and term.data < 0
+
+
+def _shown_number(value: Fraction) -> tuple[str, str]:
+    """A number that is not negative as numerator and denominator; "" for one."""
+    top, bottom = value.numerator, value.denominator
+    if bottom in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13) or (bottom < 1000 and bottom % 5 and top < 10):
+        return (str(top) if top != 1 else ""), (str(bottom) if bottom != 1 else "")
+    return _decimal(float(value)), ""
+
+
+def _decimal(value: float) -> str:
+    """A number in as few digits as tell it."""
+    text = f"{value:.12g}"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else text
