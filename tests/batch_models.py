@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_mb import nn
+from tinygrad_mb import jacobian, nn, vmap
 
 M, D, H, K, T = 5, 3, 4, 2, 6
 
@@ -259,3 +259,29 @@ def padded_and_tiled(p, x, y):
 def transposed_twice(p, x, y):
     h = np.tanh(p["W"].T @ x.T)
     return np.square(p["w"] @ h - y)
+
+
+@model("x y", W=(D, H), w=(H,))
+def each_example_by_vmap(p, x, y):
+    def one(x, y):
+        return np.square(np.tanh(x @ p["W"]) @ p["w"] - y)
+
+    return vmap(one)(x, y)
+
+
+@model("series y", W=(D, H), w=(H,))
+def steps_by_vmap(p, series, y):
+    h = vmap(lambda rows: np.tanh(rows @ p["W"]), in_axes=1, out_axes=1)(series)
+    return np.square(h.mean(axis=1) @ p["w"] - y)
+
+
+@model("x y", W=(H, D, K), w=(K,))
+def heads_by_vmap(p, x, y):
+    heads = vmap(lambda W: np.tanh(x @ W), out_axes=1)(p["W"])
+    return np.square(heads.sum(axis=1) @ p["w"] - y)
+
+
+@model("x y", W=(D, H), w=(H,))
+def a_penalty_on_slopes(p, x, y):
+    slopes = jacobian(lambda W: np.tanh(x @ W).sum(axis=1))(p["W"])  # (M, D, H)
+    return np.square(np.tanh(x @ p["W"]) @ p["w"] - y) + np.square(slopes).sum(axis=(1, 2))

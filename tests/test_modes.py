@@ -292,3 +292,14 @@ def test_scalars_and_what_carries_no_gradient_are_watched_too():
             np.log(x)
         with pytest.raises(FloatingPointError, match="divide made 1 value"):
             tg.Tensor([1.0]) / tg.Tensor([0.0])
+
+
+def test_derivatives_that_stay_outer_products_are_looked_at():
+    w, x = np.full((2, 3), 1e-308), np.full((4, 2), 100.0)
+    losses = lambda w, x: np.square(x @ (w * 1e308)).sum(axis=1)  # noqa: E731
+    with (
+        np.errstate(all="ignore"),
+        tg.detect_anomaly(),
+        pytest.raises(FloatingPointError, match="derivative of multip"),
+    ):
+        tg.per_example_grads(losses, w, x)

@@ -62,6 +62,22 @@ def test_argnums_and_keywords():
         tg.grad(f, argnums=2)(x, y, power=3)
 
 
+def test_arguments_are_called_as_the_function_calls_them():
+    class Line:
+        def names(self, x, scale):
+            found.append((x.name, scale.name))
+            return x * scale
+
+    def count(*many):
+        found.append(tuple([x.name for x in many]))
+        return many[0] * many[1]
+
+    found = []
+    for fn in Line().names, count:
+        tg.grad(fn, argnums=(0, 1))(1.0, 2.0)
+    assert found == [("x", "scale"), ("argument 0", "argument 1")]
+
+
 def test_the_same_array_as_two_arguments_has_two_gradients():
     x = np.array([2.0, 3.0])
     gx, gy = tg.grad(lambda a, b: (a * a * b).sum(), (0, 1))(x, x)

@@ -1,6 +1,7 @@
 """vmap: which axes, which nests, gradients inside and outside, random numbers, and what it refuses."""
 
 import gc
+import pickle
 import re
 
 import numpy as np
@@ -493,6 +494,39 @@ def test_numbers_drawn_behind_the_back_are_an_error(fn):
     assert tg.vmap(fn, randomness="same")(y).shape == y.shape
 
 
+def test_draws_from_np_random_that_leave_its_place_as_it_was():
+    def found(draw):
+        with pytest.raises(RuntimeError, match=r"vmap: np.random was used inside"):
+            tg.vmap(lambda x: x + draw())(y)
+
+    found(lambda: np.random.random(312).sum())  # all 624 words
+    np.random.normal()  # makes two numbers, and keeps one
+    found(lambda: np.random.normal())
+    found(lambda: np.random.normal())
+    try:
+        np.random.set_bit_generator(np.random.PCG64(0))
+        found(lambda: np.random.normal())
+        found(lambda: np.random.normal())
+    finally:
+        np.random.set_bit_generator(np.random.MT19937(0))
+
+
+def test_the_search_for_generators_ends_and_begins_near():
+    class Counted(list):
+        looked_at = 0
+
+        def __iter__(self):
+            for part in super().__iter__():
+                Counted.looked_at += 1
+                yield part
+
+    data = [Counted([0.0] * 1000) for _ in range(50)]
+    generator = np.random.default_rng(0)
+    with pytest.raises(RuntimeError, match="a generator that the function has from elsewhere was used inside"):
+        tg.vmap(lambda x: x + data[0][0] * generator.normal())(y)
+    assert 5_000 < Counted.looked_at <= 10_000
+
+
 def test_dropout_takes_any_generator():
     ones = np.ones((6, 20))
     generator = np.random.default_rng(0)
@@ -523,6 +557,12 @@ def test_dropout_of_tensors():
 
 # ------------------------------------------------------------------------------------------ what is refused
 
+
+class Scaled:
+    def times(self, x, factor):
+        return x * factor
+
+
 MISTAKES = {
     "sizes": (lambda: tg.vmap(loss, (None, 0, 0))(PARAMS, X, y[:3]), errors.ShapeError,
               "the axes of examples must be of one size, and x has 5, y has 3"),
@@ -531,6 +571,7 @@ MISTAKES = {
     "nothing mapped": (lambda: tg.vmap(loss, None)(PARAMS, X, y), ValueError, "no argument has an axis of examples"),
     "a number": (lambda: tg.vmap(lambda x, scale: x * scale)(X, 2.0), errors.ShapeError,
                  "scale () float64 has no axis 0 of examples: if all examples share it, in_axes must have None"),
+    "sizes of a method": (lambda: tg.vmap(Scaled().times)(X, y[:3]), errors.ShapeError, "x has 5, factor has 3"),
     "in_axes": (lambda: tg.vmap(loss, (None, 0))(PARAMS, X, y), ValueError,
                 "in_axes has (None, 0) for the arguments, a tuple of 3"),
     "in_axes of a nest": (lambda: tg.vmap(loss, ({"W": 0}, 0, 0))(PARAMS, X, y), ValueError,
@@ -546,17 +587,18 @@ MISTAKES = {
     "slice": (lambda: tg.vmap(lambda n: X[:n])(np.arange(3)), TypeError, "the integer of"),
     "in": (lambda: tg.vmap(lambda x: 1.0 in x)(X), TypeError, "`in` of"),
     "an array": (lambda: tg.vmap(lambda x: np.array([x, x]))(y), TypeError, "cannot become a plain array"),
-    "a plain array's index": (lambda: tg.vmap(lambda i: X[i])(np.arange(3)), TypeError,
-                              "tg.nn.embedding(a, i) or tg.Tensor(a)[i]"),
+    "a plain array's index": (lambda: tg.vmap(lambda i: X[i])(np.arange(3)), TypeError, "tg.nn.embedding(a, i)"),
+    "take": (lambda: tg.vmap(lambda i: np.take(X, i, axis=1))(np.arange(3)), TypeError,
+             "tg.nn.embedding(a, i) for a[i] and np.take(a, i, axis=0), tg.Tensor(a)[:, i] for a[:, i] and np.take(a"),
     "assignment": (lambda: tg.vmap(lambda x: x.__setitem__(0, 1.0))(X), TypeError, "x = x.at[index].set(value)"),
     "assignment into an array": (lambda: tg.vmap(lambda x: np.ones(3).__setitem__(0, x))(y), ValueError, "element"),
     "in place": (lambda: tg.vmap(lambda x: np.ones(3).__iadd__(x))(X), TypeError, "Write `a = a + x` for `a += x`"),
-    "out": (lambda: tg.vmap(lambda x: np.sin(x, out=np.ones(3)))(X), TypeError, "out= is not supported inside vmap"),
+    "out": (lambda: tg.vmap(lambda x: np.sin(x, out=np.ones(3)))(X), TypeError, "out= is not supported where"),
     "ufunc.at": (lambda: tg.vmap(lambda x: np.add.at(x, 0, 1))(X), TypeError, "x.at[index].add(values)"),
     "put": (lambda: tg.vmap(lambda x: np.put(x, 0, 1))(X), TypeError, "numpy.put writes"),
     "a mask": (lambda: tg.vmap(lambda x: x[x > 0])(X), IndexError, "how many elements a mask chooses"),
     "unique": (lambda: tg.vmap(np.unique)(np.array([[1, 1], [1, 2]])), errors.ShapeError,
-               "numpy.unique: the examples 0 and 1, hidden inside vmap, give arrays of the shapes (1,) and (2,)"),
+               "the examples 0 and 1 give arrays of the shapes (1,) and (2,)"),
     "nonzero": (lambda: tg.vmap(np.nonzero)(np.array([[1, 1], [0, 2]])), errors.ShapeError, "examples 0 and 1"),
     "text": (lambda: tg.vmap(lambda x: "text")(X), errors.NotDifferentiableError, "dtype <U4"),
     "shapes": (lambda: tg.vmap(lambda x: x.reshape(2, 2))(X), ValueError, "cannot reshape"),
@@ -572,10 +614,31 @@ def test_mistakes_are_named(run, kind, message):
         run()
 
 
+def test_what_the_message_about_indices_advises():
+    i = np.array([2, 0])
+    assert_same(tg.vmap(lambda i: tg.nn.embedding(X, i))(i), X[i])
+    assert_same(tg.vmap(lambda i: tg.Tensor(X)[:, i])(i), X[:, i].T, Tensor)
+
+
+def test_deleting_at_each_examples_own_place():
+    i = np.array([2, 0])
+    assert_same(tg.vmap(lambda i: np.delete(X, i, axis=1))(i), np.stack([np.delete(X, k, axis=1) for k in i]))
+    assert_same(tg.vmap(lambda x, i: np.delete(x, i))(X[:2], i), np.stack([np.delete(X[k], i[k]) for k in (0, 1)]))
+
+
+def test_errors_about_hidden_axes_travel_between_processes():
+    with pytest.raises(errors.HiddenAxisError, match=re.escape(errors.WHERE_HIDDEN)) as caught:
+        tg.vmap(float)(y)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is errors.HiddenAxisError
+    assert str(copy) == str(caught.value)
+    assert_same(copy.carrier._data, y)
+
+
 def test_the_loop_says_which_example_failed():
     with pytest.raises(np.linalg.LinAlgError) as caught:
         tg.vmap(np.linalg.inv)(np.array([[[1.0]], [[0.0]]]))
-    assert caught.value.__notes__ == ["(for example 1 of the 2 that are hidden inside vmap)"]
+    assert caught.value.__notes__ == ["(for example 1 of the 2 that are hidden inside vmap or per_example_grads)"]
 
 
 def test_a_hidden_axis_shows_in_the_text_of_arrays():
@@ -589,3 +652,30 @@ def test_a_hidden_axis_shows_in_the_text_of_arrays():
     tg.vmap(fn)(X)
     assert re.fullmatch(r"<Batched \(3,\) float64, 5 examples hidden at level \d+>", texts[0])
     assert re.fullmatch(r"Tensor\(<Batched .*>, name='t', requires_grad=True\)", texts[1])
+
+
+# ------------------------------------------------------------------------------------ walks made outside
+
+
+def test_a_pull_back_from_outside_is_mapped_like_any_function():
+    x, w = np.cos(np.arange(12.0)).reshape(4, 3), np.array([1.0, -0.5, 0.3])
+    _, pull = tg.vjp(lambda w: np.tanh(x @ w), w)
+    expected = tg.jacobian(lambda w: np.tanh(x @ w))(w)
+    np.testing.assert_allclose(tg.vmap(pull)(np.eye(4))[0], expected, rtol=1e-14)
+    np.testing.assert_allclose(np.stack([pull(e)[0] for e in np.eye(4)]), expected, rtol=1e-14)
+    t = tg.Tensor(w, requires_grad=True)
+    out = np.tanh(x @ t)
+    np.testing.assert_allclose(tg.vmap(lambda g: out.gradient(t, gradient=g))(np.eye(4)), expected, rtol=1e-14)
+    twice = tg.vmap(tg.vmap(lambda g: out.gradient(t, gradient=g)))(np.stack([np.eye(4), 2 * np.eye(4)]))
+    np.testing.assert_allclose(twice, np.stack([expected, 2 * expected]), rtol=1e-14)
+
+
+def test_a_graph_that_a_vmap_is_part_of_still_sums_over_its_examples():
+    x = np.cos(np.arange(12.0)).reshape(4, 3)
+    t = tg.Tensor([1.0, -0.5, 0.3], requires_grad=True)
+    losses = tg.vmap(lambda row: np.tanh(row @ t))(x)
+    expected = np.tanh(x @ t).sum().gradient(t)
+    np.testing.assert_allclose(losses.sum().gradient(t), expected, rtol=1e-14)
+    each = tg.vmap(lambda g: losses.gradient(t, gradient=g))(np.eye(4))
+    np.testing.assert_allclose(each.sum(axis=0), expected, rtol=1e-14)
+    assert np.abs(each[0] - each[1]).max() > 0.01

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 def _not_finite(out: Any) -> str:
+    if type(out) is list:  # the terms of a sum of outer products
+        return next(filter(None, [_not_finite(array) for term in out for array in term]), "")
     if type(out) is not np.ndarray and not isinstance(out, np.floating):
         return ""
     bad = out.size - int(np.isfinite(out).sum())

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import anomaly, errors, modes
+from . import anomaly, errors
 from .broadcasting import unbroadcast
 from .graph import Node, differentiable_ancestors, leaf
 from .guards import fingerprint, verify
@@ -49,6 +49,10 @@ class Hidden:
     shape: Any
     dtype: Any
 
+    def call(self, function: Any, args: Any) -> Any:
+        """What a function gives for arguments among which this array is."""
+        raise NotImplementedError
+
     def summed(self, level: int) -> Any:
         """The sum over the hidden axis of that level."""
         raise NotImplementedError
@@ -59,7 +63,7 @@ class Hidden:
 
 
 def bare(array: Any) -> Any:
-    """The numbers inside of a carrier, with all hidden axes in front; anything else as it is."""
+    """What is inside of a carrier: an array with all hidden axes in front, or terms; anything else as it is."""
     while isinstance(array, Hidden):
         array = array._data
     return array
@@ -288,16 +292,13 @@ def backward(root: Node, seed: Any, retain_graph: bool) -> None:
             node.grad = total if isinstance(total, Hidden) else np.asarray(total)
 
 
-def gradient(
-    seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None, keep: int = 0
-) -> dict[Node, Any]:
+def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | None = None) -> dict[Node, Any]:
     """The cotangents of those of the nodes ``wrt`` that the nodes in ``seeds`` depend on; the graph stays as it is.
 
     With ``cls`` given, the walk itself is recorded, and the gradients are tensors of that class.
 
-    A hidden axis of examples that a node was made outside of is summed over in the node's cotangent, as axes that
-    broadcasting made are.  Not so the axis of the level ``keep``, a ``modes.new_level()``: seeds that hide it stand for
-    several walks at once, and the cotangents of all nodes keep these apart.
+    A hidden axis that a node was made outside of is summed over in its cotangent, as axes that broadcasting made are.
+    Not so one that no node was made inside of: seeds that hide it stand for several walks, which are kept apart.
     """
     wanted = set(wrt)
     relevant = set(wrt)
@@ -311,11 +312,13 @@ def gradient(
         nodes.append(node)
     nodes.reverse()
     verify(running)
+    known = max([node.level for node in nodes], default=0)
     if cls is None:
-        return walk(nodes, dict(seeds), wanted, relevant, keep=keep)
+        return walk(nodes, dict(seeds), wanted, relevant, known=known)
     # What is recorded on the way counts as made inside of all hidden axes that it may hide.
-    with hiding(max([keep, current().level, *[node.level for node in nodes]])):
-        found = walk(nodes, dict(seeds), wanted, relevant, cls, keep=keep)
+    levels = [data._level for data in map(data_of, seeds.values()) if isinstance(data, Hidden)]
+    with hiding(max([known, current().level, *levels])):
+        found = walk(nodes, dict(seeds), wanted, relevant, cls, known=known)
         taken = {id(seed) for seed in seeds.values()}
         for node, g in found.items():
             if g._node is None or g._node.plan is None:
@@ -333,7 +336,7 @@ def walk(
     relevant: set[Node] | None = None,
     cls: type[Recorded] | None = None,
     free: bool = False,
-    keep: int = 0,
+    known: int = 1 << 62,
 ) -> dict[Node, Any]:
     """Visit ``nodes``, newest first: when a node's turn comes, its cotangent is complete.
 
@@ -341,11 +344,11 @@ def walk(
     contributions of several uses: the first sum makes a buffer of the driver's own, further ones go into it.
     Returned are the cotangents of ``wanted`` nodes, or, if that is None, of leaves and of nodes that keep their
     gradient; they are nobody else's.  ``cls`` is given where the walk itself is to be recorded: what the rules saved
-    then takes its place in the graph again.  ``keep`` is the hidden axis that no cotangent is summed over.
+    then takes its place in the graph again.  Hidden axes beyond the level ``known`` are not summed over.
     """
     found: dict[Node, Any] = {}
     owned: set[Node] = set()  # the nodes whose cotangent is an array that nobody else holds
-    checking, hiding_used = current().anomaly, modes.highest_level > 0
+    checking = current().anomaly
     pop, get = cotangents.pop, cotangents.get
     for node in nodes:
         g = pop(node, None)
@@ -369,8 +372,8 @@ def walk(
             c = pull(g, node, saved)
             if cls is not None and not isinstance(c, Recorded):
                 raise errors.plain_cotangent(node, name, c)
-            if hiding_used and type(c) is not ndarray and type(c) not in _PLAIN:
-                c = _known_to(parent, c, keep, cls)
+            if type(c) not in _PLAIN:
+                c = _known_to(parent, c, known, cls)
             try:
                 if c.shape != parent.shape:
                     if c.ndim > len(parent.shape) and c.ndim > len(node.shape):
@@ -401,14 +404,14 @@ def walk(
     return found
 
 
-def _known_to(node: Node, c: Any, keep: int, cls: type[Recorded] | None) -> Any:
-    """A cotangent, summed over the hidden axes that a node was made outside of, except that of level ``keep``."""
-    hidden, known = data_of(c), node.level
+def _known_to(node: Node, c: Any, known: int, cls: type[Recorded] | None) -> Any:
+    """A cotangent, summed over the hidden axes up to the level ``known`` that a node was made outside of."""
+    hidden, own = data_of(c), node.level
     while isinstance(hidden, Hidden):
         level = hidden._level
-        if level > known and level != keep:
+        if own < level <= known:
             c = c.summed(level) if cls is None else record_unary(SUMMED, c, cls, (level,))
-        elif level != keep and cls is None:
+        elif level <= known and cls is None:
             c = c.dense()
         hidden = hidden._data
     return c

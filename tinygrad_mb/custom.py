@@ -15,20 +15,17 @@ from .primitives import declare, is_own
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def plain_arrays(fn: Callable[..., Any]) -> Callable[..., Any]:
+def plain_arrays(fn: Callable[..., Any], key: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """Let a function that needs plain arrays hand a call with a carrier among its arguments over to that carrier.
 
-    The carrier gets it through NumPy's protocol, under the name of the primitive if the function is one's own.
+    The carrier knows it by ``key``, the function that users call.
     """
 
     @functools.wraps(fn)
     def run(*args: Any) -> Any:
         carrier = first_hidden(args)
-        if carrier is not None:
-            return carrier.__array_function__(vars(run)["key"], (type(carrier),), args, {})
-        return fn(*args)
+        return fn(*args) if carrier is None else carrier.call(key or run, args)
 
-    vars(run)["key"] = run
     return run
 
 
@@ -65,10 +62,18 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
     """
     if fn is None:
         return functools.partial(primitive, variadic=variadic)
+    return _declared(fn, variadic, plain=not is_own(fn))
+
+
+def plain_primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
+    """``primitive`` for a function of our own that needs plain arrays, as users' functions are taken to do."""
+    if fn is None:
+        return functools.partial(plain_primitive, variadic=variadic)
+    return _declared(fn, variadic, plain=True)
+
+
+def _declared(fn: Any, variadic: bool, plain: bool) -> Any:
     signature = inspect.signature(fn)
-    own = is_own(fn)
-    if not own:
-        fn = plain_arrays(fn)
     arrays = 1 if variadic else sum(p.default is p.empty for p in signature.parameters.values())
 
     @functools.wraps(fn)
@@ -83,11 +88,12 @@ def primitive(fn: Any = None, /, *, variadic: bool = False) -> Any:
         for value in values[0] if variadic else values[:arrays]:
             if isinstance(value, Recorded):
                 return record(op, values, type(value))
-        return fn(*values)
+        return run(*values)
 
-    if "key" in vars(fn):
-        vars(fn)["key"] = call
-    op = declare(call, signature, fn if own else _checked(fn), arrays=arrays, variadic=variadic, name=fn.__name__)
+    run = plain_arrays(fn, call) if plain else fn
+    op = declare(
+        call, signature, run if is_own(fn) else _checked(run), arrays=arrays, variadic=variadic, name=fn.__name__
+    )
     options = op.names[arrays:]
     return call
 

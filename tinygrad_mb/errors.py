@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from itertools import islice
-from types import FrameType
+from types import FrameType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .primitives import Primitive
 
 
+WHERE_HIDDEN = "where examples are hidden (inside vmap or per_example_grads)"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -43,6 +44,9 @@ class HiddenAxisError(TypeError):
         super().__init__(message)
         self.carrier = carrier
 
+    def __reduce__(self) -> Any:
+        return HiddenAxisError, (*self.args, self.carrier)
+
 
 class TracedValueError(TypeError):
     """A plain number or a plain array was asked of a traced one, whose program is to hold for all values."""
@@ -55,8 +59,9 @@ class CoupledExamplesError(ValueError):
         self.how = how
         super().__init__(
             f"the examples influence each other, so that the gradient of a single one does not exist: {how}. Keep the "
-            "examples apart (statistics of a batch as constants, as when a model is used), or compute the losses "
-            "first: per_example_grads(losses, tensors) gives the gradients of these losses of this very batch."
+            "examples apart (statistics of a batch as constants, as when a model is used); let the function close over "
+            "arrays that all examples share; or compute the losses first: per_example_grads(losses, tensors) gives the "
+            "gradients of these losses of this very batch."
         )
 
     def __reduce__(self) -> Any:
@@ -69,6 +74,12 @@ class BroadcastWarning(UserWarning):
 
 class LostGradientWarning(UserWarning):
     """A tensor that requires a gradient became a plain number, and not by ``float()`` or ``.item()``."""
+
+
+def argument_names(fn: Any) -> tuple[str, ...]:
+    """The names of a function's positional arguments, as many as a call passes; empty where it does not tell."""
+    code = getattr(fn, "__code__", None)
+    return code.co_varnames[isinstance(fn, MethodType) : code.co_argcount] if code else ()
 
 
 def describe(value: Any, fallback: str = "") -> str:

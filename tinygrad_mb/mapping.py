@@ -12,7 +12,7 @@ from .autodiff import Recorded, bare, coerce, data_of
 from .carriers.hidden import Carrier
 from .carriers.hiding import hide, reveal
 from .carriers.randomness import CHOICES, draws, is_generator, watched
-from .errors import ShapeError, describe
+from .errors import ShapeError, argument_names, describe
 from .modes import hiding, new_level
 from .pytrees import Nest
 
@@ -89,9 +89,7 @@ def _spread(axes: Any, tree: Any, keyword: str, what: str) -> list[Any]:
 
 def _names(fn: Any, args: Sequence[Any], inputs: Nest) -> list[str]:
     """How messages call the arguments' leaves: ``params.W``."""
-    code = getattr(fn, "__code__", None)
-    names = code.co_varnames[: code.co_argcount] if code else ()
-    found = []
+    names, found = argument_names(fn), []
     for path in inputs.paths:
         kind, _, path = path.partition(".")
         first, _, rest = path.partition(".")

@@ -22,15 +22,12 @@ class Mode(NamedTuple):
     values: bool = False  # nodes keep their values, and the lines that made them, for those who read the graph
 
 
-highest_level = 0  # that has been given away; as long as it is 0, nobody need look for hidden axes
 _levels = count(1)
 
 
 def new_level() -> int:
     """The level of a hidden axis: one that is opened later lies further inside, and its number is higher."""
-    global highest_level
-    highest_level = next(_levels)
-    return highest_level
+    return next(_levels)
 
 
 class _Entered(Mode):

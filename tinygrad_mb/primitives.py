@@ -179,7 +179,7 @@ def _also_one_by_one(fn: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return fn(*args)
         except HiddenAxisError as error:
-            return error.carrier.__array_function__(run, (), args, {})
+            return error.carrier.call(run, args)
 
     return run
 

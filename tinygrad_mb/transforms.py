@@ -36,9 +36,13 @@ defvjp(_view, x=lambda g: g)
 
 
 class Argument(Node):
-    """A leaf that a transform made for one of its calls: nothing outside of the call holds it."""
+    """A leaf that a transform made for one of its calls: nothing outside of the call holds it.
 
-    __slots__ = ()
+    ``running`` is true until the function has returned: what is computed later has no derivative by it.
+    """
+
+    __slots__ = ("running",)
+    running: bool
 
 
 class _Call:
@@ -52,7 +56,7 @@ class _Call:
         self, fn: Callable[..., Any], args: Sequence[Any], argnums: Iterable[int], kwargs: dict[str, Any] | None = None
     ) -> None:
         recording = current().grad
-        names = getattr(getattr(fn, "__code__", None), "co_varnames", ())
+        names = errors.argument_names(fn)
         args = list(args)
         self.nests: dict[int, Nest] = {}
         self.inputs: list[Tensor] = []
@@ -69,6 +73,7 @@ class _Call:
                 args[k] = nest.fill(fresh, whole=True)
             self.out = Nest(fn(*args, **(kwargs or {})))
         self.nodes = [t.node for t in self.inputs]
+        finish(self.inputs)
         oldest = min([node.order for node in self.nodes], default=0)
         roots = [out.node for out in self.out.leaves if _is_tracked(out)]
         self.open = recording and any(
@@ -91,7 +96,7 @@ class _Call:
         It is one walk, in which the axis of length n is hidden.
         """
         level, n = new_level(), len(cotangents)
-        found = _gradient([out], [hide(cotangents, level)], self.nodes, self.open, keep=level)
+        found = _gradient([out], [hide(cotangents, level)], self.nodes, self.open)
         shown = [reveal(c, level, n) for c in found]
         return [np.array(c) if isinstance(c, np.ndarray) else c for c in shown]  # two inputs may share one
 
@@ -109,18 +114,24 @@ def fresh_argument(x: Any, name: str) -> Tensor:
     if _is_tracked(x):
         return autodiff.record_unary(ARGUMENT, x, Tensor).named(x.name or name)
     tensor = Tensor(x)
-    tensor._node = Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
+    tensor._node = node = Argument(None, (), (), None, (), None, tensor.shape, tensor.dtype, leaf_mode())
+    node.running = True
     tensor.named(name).requires_grad = True
     return tensor
+
+
+def finish(arguments: Iterable[Tensor]) -> None:
+    """Say that the function has returned to which these arguments were given."""
+    for node in [t.node for t in arguments]:
+        if isinstance(node, Argument):
+            node.running = False
 
 
 def _is_tracked(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad
 
 
-def _gradient(
-    outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node], create_graph: bool, keep: int = 0
-) -> list[Any]:
+def _gradient(outs: Sequence[Any], cotangents: Sequence[Any], nodes: list[Node], create_graph: bool) -> list[Any]:
     """The cotangents of ``nodes`` for cotangents of ``outs``; zeros for nodes that no output depends on."""
     seeds: dict[Node, Any] = {}
     with enable_grad():
@@ -128,7 +139,7 @@ def _gradient(
             if _is_tracked(out):
                 ct = Tensor(ct) if create_graph and not isinstance(ct, Tensor) else ct
                 seeds[out.node] = seeds[out.node] + ct if out.node in seeds else ct
-        found = autodiff.gradient(seeds, nodes, Tensor if create_graph else None, keep) if seeds and nodes else {}
+        found = autodiff.gradient(seeds, nodes, Tensor if create_graph else None) if seeds and nodes else {}
     return [found[n] if n in found else np.zeros(n.shape, n.dtype) for n in nodes]
 
 

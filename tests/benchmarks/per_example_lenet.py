@@ -1,8 +1,9 @@
-"""Per-example gradients of LeNet (two convolutions, pooling, two layers) on images 28 x 28, 128 examples, float32."""
+"""Per-example gradients of LeNet (two convolutions, pooling, three layers) on images 28 x 28, 128 examples, float32."""
 
 from __future__ import annotations
 
 import numpy as np
+from per_example_sides import sides
 from side_by_side import Step
 
 M = 128
@@ -34,29 +35,7 @@ def losses(p: dict, x: object, labels: np.ndarray) -> object:
     return nn.cross_entropy(nn.linear(h, p["W5"], p["b5"]), labels)
 
 
-def tinygrad_mb() -> Step:
-    import tinygrad_mb as tg
-
-    X, labels = data()
-    params = initial()
-    return lambda: tg.per_example_grads(losses, params, X, labels)
-
-
-def norms() -> Step:
-    from tinygrad_mb.minibatch import example_gradients
-
-    X, labels = data()
-    params = initial()
-    return lambda: example_gradients(losses, params, X, labels).norms()
-
-
-def batch_gradient() -> Step:
-    import tinygrad_mb as tg
-
-    X, labels = data()
-    params = initial()
-    gradient = tg.grad(lambda *args: losses(*args).mean())
-    return lambda: gradient(params, X, labels)
+tinygrad_mb, norms, batch_gradient = sides(losses, initial, data)
 
 
 def torch_func() -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from per_example_sides import sides
 from side_by_side import Step, weights_and_biases
 
 SIZES = (784, 128, 64, 10)
@@ -29,29 +30,7 @@ def losses(params: list, x: object, labels: np.ndarray) -> object:
     return nn.cross_entropy(nn.linear(h2, W3, b3), labels)
 
 
-def tinygrad_mb() -> Step:
-    import tinygrad_mb as tg
-
-    X, labels = data()
-    params = initial()
-    return lambda: tg.per_example_grads(losses, params, X, labels)
-
-
-def norms() -> Step:
-    from tinygrad_mb.minibatch import example_gradients
-
-    X, labels = data()
-    params = initial()
-    return lambda: example_gradients(losses, params, X, labels).norms()
-
-
-def batch_gradient() -> Step:
-    import tinygrad_mb as tg
-
-    X, labels = data()
-    params = initial()
-    gradient = tg.grad(lambda *args: losses(*args).mean())
-    return lambda: gradient(params, X, labels)
+tinygrad_mb, norms, batch_gradient = sides(losses, initial, data)
 
 
 def numpy_readable() -> Step:

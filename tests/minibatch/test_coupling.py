@@ -101,9 +101,53 @@ def test_where_losses_cannot_be_compared_it_is_said():
     random = couples_examples(lambda w, x: squares(x @ w) * rng.random(), W, X)
     assert not random
     assert "the losses are random" in random.reason
-    number = couples_examples(lambda w, x: squares(x @ w).mean(), W, X)
-    assert not number
-    assert "return one for each example" in number.reason
+
+
+@pytest.mark.parametrize("reduce", [np.mean, np.sum])
+def test_a_loss_of_the_whole_is_compared_with_those_of_parts(reduce):
+    assert not couples_examples(lambda w, x: reduce(squares(x @ w)), W, X)
+    ranks = couples_examples(lambda w, x: reduce(squares(x @ w) * np.argsort(np.argsort(x[:, 0]))), W, X)
+    assert ranks
+    assert "neither the mean nor the sum of those of the examples [0, 2, 4] and [1, 3]" in ranks.reason
+    with pytest.raises(ValueError, match="wants the batch"):
+        couples_examples(lambda w: reduce(squares(X @ w)), W)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        lambda w, x: batch_norm(w, x)[1:],
+        lambda w, x: np.repeat(batch_norm(w, x), 2),
+        lambda w, x: batch_norm(w, x)[1:].mean(),
+        lambda w, x: np.square(x @ w).mean(axis=0).sum(),
+        lambda w, x: np.square(x @ w).reshape(-1),
+        lambda w, x: squares(x @ w).mean(keepdims=True),
+        lambda w, x: squares(x @ w)[None],
+    ],
+)
+def test_losses_of_something_else_than_the_examples_are_refused(losses):
+    """Or tokens, outputs, or pairs would count as examples, and nobody would look how they hang together."""
+    with pytest.raises(tg.errors.ShapeError, match="are not those of the 5 examples of the batch's first array"):
+        tg.per_example_grads(losses, W, X)
+
+
+def test_examples_along_another_axis_are_not_apart():
+    x = RNG.normal(size=(4, 4))
+    with pytest.raises(CoupledExamplesError):
+        tg.per_example_grads(lambda w, x: np.square(x.T @ w), np.ones(4), x)
+
+
+def test_tables_of_pandas_pass_as_they_are():
+    class Frame:
+        """Like a table: a shape and no dtype."""
+
+        shape = (5, 3)
+
+        def to_numpy(self):
+            return X
+
+    found = tg.per_example_grads(lambda w, frame: squares(frame.to_numpy() @ w), W, Frame())
+    np.testing.assert_allclose(found, tg.per_example_grads(lambda w, x: squares(x @ w), W, X))
 
 
 def test_arrays_that_all_examples_share_are_no_examples():

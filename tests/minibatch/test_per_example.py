@@ -184,3 +184,15 @@ def test_rules_that_want_plain_arrays_run_for_each_example():
     np.testing.assert_allclose(tg.per_example_grads(losses, np.ones(3), x), expected, rtol=1e-13)
     mapped = tg.vmap(tg.grad(lambda w, x: losses(w, x[None]).sum()), in_axes=(None, 0))(np.ones(3), x)
     np.testing.assert_allclose(mapped, expected, rtol=1e-13)
+
+
+def test_losses_made_of_finished_transforms_have_plain_gradients():
+    x = BATCH[0]
+    losses = lambda w, x: np.square(tg.vmap(tg.grad(lambda x: np.tanh(x * w).sum()))(x)).sum(axis=1)  # noqa: E731
+    expected = tg.jacobian(lambda w: losses(w, x))(np.ones(3))
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    for found in tg.per_example_grads(losses, np.ones(3), x), tg.per_example_grads(losses(w, x), w):
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    norms = example_gradients(losses(w, x), w).norms()
+    np.testing.assert_allclose(norms, np.linalg.norm(expected, axis=1), rtol=1e-12)

@@ -19,7 +19,8 @@ import numpy as np
 from ..autodiff import Hidden
 from ..broadcasting import unbroadcast
 from ..composites import COMPOSITES
-from ..errors import NotDifferentiableError, ShapeError
+from ..composites.table import axes_of
+from ..errors import WHERE_HIDDEN, NotDifferentiableError, ShapeError
 from ..numpy_api import full_name
 from .hidden import Carrier, Rules, inside, replace
 
@@ -106,12 +107,51 @@ def examples_of(level: int, *values: Any) -> int:
     return next(x.examples for x in inside(values) if x._level == level)
 
 
+def batching(*functions):
+    """Enter a rule for what these functions do on ``Batched``."""
+
+    def enter(rule):
+        for function in functions:
+            BATCHING[function] = rule
+        return rule
+
+    return enter
+
+
+def aligned(level, values, core=None):
+    """The operands' numbers, to be broadcast against each other: the axis of examples first, visible axes to the right.
+
+    ``core`` gives the number of each one's last axes that do not broadcast.
+    """
+    values = [np.asarray(x) if type(x) in (list, tuple) else x for x in values]
+    free = [getattr(x, "ndim", 0) for x in values]
+    if core is not None:
+        free = [ndim - n for ndim, n in zip(free, core, strict=True)]
+    most = max(free)
+    for k, x in enumerate(values):
+        if type(x) is Batched and x._level == level:
+            values[k] = x = x._data
+            if free[k] < most:
+                values[k] = x.reshape((x.shape[0], *(1,) * (most - free[k]), *x.shape[1:]))
+    return values
+
+
+def front(level, x, m):
+    """An operand's numbers with the axis of examples in front, also if it hides none."""
+    return x._data if at_level(x, level) else np.broadcast_to(x, (m, *np.shape(x)))
+
+
+def shifted(axis, ndim):
+    """The places of visible axes in the numbers inside, as a tuple; raises NumPy's ``AxisError``."""
+    return tuple([k + 1 for k in axes_of(axis, ndim)])
+
+
 def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """What ``function`` gives for each example in turn, together."""
     if function in _WRITERS:
         raise NotDifferentiableError(
-            f"{full_name(function)} writes, and inside vmap there is no single array to write: use x.at[index].set(...)"
-            ", np.where, or write after vmap"
+            f"{full_name(function)} writes, and {WHERE_HIDDEN} there is no single array to write: use "
+            "x.at[index].set(...), np.where, or write after"
         )
     m = examples_of(level, args, kwargs)
 
@@ -127,7 +167,7 @@ def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict
         try:
             results.append(run(itemgetter(k)))
         except Exception as error:
-            error.add_note(f"(for example {k} of the {m} that are hidden inside vmap)")
+            error.add_note(f"(for example {k} of the {m} that are hidden inside vmap or per_example_grads)")
             raise
     return _together(function, results, level, np.stack)
 
@@ -157,7 +197,7 @@ def _together(function, results, level, join):
 
 def _ragged(function, k, what):
     return ShapeError(
-        f"{full_name(function)}: the examples 0 and {k}, hidden inside vmap, give {what}, and all must have one. A "
-        "shape that depends on the values (by a mask, by np.nonzero, np.unique) is only possible outside of vmap; "
-        "inside, choose with np.where(mask, x, 0)."
+        f"{full_name(function)}: {WHERE_HIDDEN}, the examples 0 and {k} give {what}, and all must have one. A shape "
+        "that depends on the values (by a mask, by np.nonzero, np.unique) is only possible outside; inside, choose "
+        "with np.where(mask, x, 0)."
     )

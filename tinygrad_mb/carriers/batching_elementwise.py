@@ -10,46 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..composites import reductions as composites
-from ..composites.table import axes_of, axis_of
+from ..composites.table import axis_of
 from ..vjps import shapes
 from ..vjps.helpers import count, total
-from .batched import BATCHING, UFUNCS, Batched, any_at_level, at_level
+from .batched import UFUNCS, Batched, aligned, any_at_level, at_level, batching, shifted
 
 _function: Callable[..., Any]
-
-
-def batching(*functions):
-    """Enter a rule for what these functions do on ``Batched``."""
-
-    def enter(rule):
-        for function in functions:
-            BATCHING[function] = rule
-        return rule
-
-    return enter
-
-
-def aligned(level, values, core=None):
-    """The operands' numbers, to be broadcast against each other: the axis of examples first, visible axes to the right.
-
-    ``core`` gives the number of each one's last axes that do not broadcast.
-    """
-    values = [np.asarray(x) if type(x) in (list, tuple) else x for x in values]
-    free = [getattr(x, "ndim", 0) for x in values]
-    if core is not None:
-        free = [ndim - n for ndim, n in zip(free, core, strict=True)]
-    most = max(free)
-    for k, x in enumerate(values):
-        if type(x) is Batched and x._level == level:
-            values[k] = x = x._data
-            if free[k] < most:
-                values[k] = x.reshape((x.shape[0], *(1,) * (most - free[k]), *x.shape[1:]))
-    return values
-
-
-def front(level, x, m):
-    """An operand's numbers with the axis of examples in front, also if it hides none."""
-    return x._data if at_level(x, level) else np.broadcast_to(x, (m, *np.shape(x)))
 
 
 # ------------------------------------------------------------------------------------- universal functions
@@ -136,11 +102,6 @@ def searchsorted(level, a, v, *options, **kwargs):
 
 
 # ---------------------------------------------------------------------------------------------- reductions
-
-
-def shifted(axis, ndim):
-    """The places of visible axes in the numbers inside, as a tuple; raises NumPy's ``AxisError``."""
-    return tuple([k + 1 for k in axes_of(axis, ndim)])
 
 
 def _reduction(function):

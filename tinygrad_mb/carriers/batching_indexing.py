@@ -9,8 +9,7 @@ import operator
 import numpy as np
 
 from ..vjps import convolution, indexing, special
-from .batched import Batched, at_level, examples_of
-from .batching_elementwise import aligned, batching, front
+from .batched import Batched, aligned, at_level, batching, examples_of, front
 
 
 class _Plan:

@@ -12,9 +12,8 @@ import numpy as np
 from ..autodiff import as_array
 from ..composites.table import axes_of, axis_of
 from ..vjps import products, shapes
-from ..vjps.helpers import product
-from .batched import Batched, any_at_level, at_level, examples_of
-from .batching_elementwise import aligned, batching, front, shifted
+from ..vjps.helpers import product, resolved
+from .batched import Batched, aligned, any_at_level, at_level, batching, examples_of, front, shifted
 from .factors import Factors
 
 
@@ -25,7 +24,7 @@ def reshape(level, a, shape, order="C", **kwargs):
         return NotImplemented
     shape = tuple(shape) if np.iterable(shape) else (shape,)
     if -1 in shape and a._data.size == 0:  # only the visible sizes can tell
-        shape = np.broadcast_to(0, a.shape).reshape(shape).shape
+        shape = resolved(shape, a.shape)
     return Batched(a._data.reshape((a.examples, *shape)), level)
 
 

@@ -14,6 +14,7 @@ with several places the sum over t and s of (a_t · a_s)(δ_t · δ_s) (X. Li et
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -21,10 +22,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..vjps import shapes
+from ..vjps.helpers import resolved
 from ..vjps.indexing import scatter_add
 from .batched import Batched
 from .hidden import Carrier, Rules
 
+_FEW = 4  # places, of which all pairs are less work than the arrays multiplied out
 ROOM = 1 << 22  # how many numbers to make at a time, where they cannot be avoided
 
 Term = tuple[Any, Any]
@@ -62,7 +65,14 @@ class Factors(Carrier):
 
     @property
     def terms(self) -> list[Term]:
-        """The pairs (left, right)."""
+        """The pairs (left, right), of each kind one at most."""
+        if len(self._data) > 1:
+            joined = []
+            for ndim in (2, 3):
+                terms = [term for term in self._data if term[0].ndim == ndim]
+                if terms:
+                    joined.append(tuple([np.concatenate(parts, axis=1) for parts in zip(*terms, strict=True)]))
+            self._data = joined
         return self._data
 
     @property
@@ -100,7 +110,7 @@ class Factors(Carrier):
     def weighted_sum(self, weights: Any) -> Any:
         """The sum over examples of a weight (m,) times the example's array; no array per example is made."""
         out: Any = None
-        for left, right in self._data:
+        for left, right in self.terms:
             right = (right * weights[:, None, None]).reshape(-1, right.shape[2])
             if left.ndim == 2:
                 part = scatter_add(right, left.reshape(-1), self.split)
@@ -111,18 +121,36 @@ class Factors(Carrier):
 
     def sum_of_squares(self) -> Any:
         """The sum over examples of the squares of the array's elements, which has the array's shape."""
-        if len(self._data) == 1 and self._data[0][1].shape[1] == 1:
-            left, right = self._data[0]
-            squared = [(left if left.ndim == 2 else left * left, right * right)]
-            return Factors(squared, self._shape, self._level).weighted_sum(np.ones(len(right), right.dtype))
+        if len(self.terms) == 1 and (times := self.terms[0][1].shape[1]) <= _FEW:
+            left, right = self.terms[0]
+            pairs = [(t, s) for t in range(times) for s in range(t, times)]
+            if left.ndim == 3 or times == 1:  # (Σ_t a_t δ_t)² by pairs of places
+                lefts = [left if left.ndim == 2 else left[:, [t]] * left[:, [s]] for t, s in pairs]
+                rights = [right[:, [t]] * right[:, [s]] * (1 + (t < s)) for t, s in pairs]
+                products = Factors(list(zip(lefts, rights, strict=True)), self._shape, self._level)
+                return products.weighted_sum(np.ones(len(right), right.dtype))
         return sum([np.einsum("m...,m...->...", part, part) for part in self.chunks()])
+
+    def centred(self) -> Factors:
+        """Each example's array less one that is the same for all, close to their mean.
+
+        Of a ⊗ δ - ā ⊗ δ̄ = (a - ā) ⊗ δ + ā ⊗ (δ - δ̄) no large numbers are subtracted.  Places of ones have no mean, and
+        stay.
+        """
+        terms: list[Term] = []
+        for left, right in self.terms:
+            if left.ndim == 2:
+                terms.append((left, right))
+            else:
+                mean = np.broadcast_to(left.mean(axis=0), left.shape)
+                terms += [(left - mean, right), (mean, right - right.mean(axis=0))]
+        return Factors(terms, self._shape, self._level)
 
     def squared_norms(self) -> Any:
         """The sum of squares of each example's array (m,), in the cheaper of two ways."""
-        terms = self._joined()
+        terms = self.terms
         d, h = self.split
-        times = sum([right.shape[1] for _, right in terms])
-        if times * (d + h) > d * h:
+        if _multiplied_out_is_less(sum([right.shape[1] for _, right in terms]), d, h, terms):
             return np.concatenate([np.vecdot(p, p) for p in map(_flat, self.chunks())])
         total: Any = 0
         for k, (left, right) in enumerate(terms):
@@ -133,13 +161,13 @@ class Factors(Carrier):
                 else:
                     part = (_inner_left(left, left_2) * (right @ right_2.swapaxes(1, 2))).sum(axis=(1, 2))
                 total = total + (part if left is left_2 else 2 * part)
-        return total
+        return np.maximum(total, 0)  # where places cancel, rounding may leave a little less
 
     def inner(self, other: Factors) -> Any:
         """The inner products of all this one's arrays with all the other's: (m, m')."""
         out: Any = 0
-        for left, right in self._joined():
-            for left_2, right_2 in other._joined():
+        for left, right in self.terms:
+            for left_2, right_2 in other.terms:
                 out = out + _inner(left, right, left_2, right_2)
         return out
 
@@ -158,15 +186,14 @@ class Factors(Carrier):
         for start in range(0, max(self.examples, 1), step):
             yield self.rows(slice(start, start + step))
 
-    def _joined(self) -> list[Term]:
-        """The terms, those of one kind joined into one."""
-        out = []
-        for ndim in (2, 3):
-            terms = [term for term in self._data if term[0].ndim == ndim]
-            if len(terms) > 1:
-                terms = [tuple([np.concatenate(parts, axis=1) for parts in zip(*terms, strict=True)])]
-            out += terms
-        return out
+
+def _multiplied_out_is_less(pairs, d, h, terms):
+    """Whether the arrays have fewer numbers than their products take for ``pairs`` of places for each element.
+
+    The places of ones cost nothing to multiply.
+    """
+    dense = any(left.ndim == 3 for left, _ in terms)
+    return pairs * (h + d * dense) > d * h
 
 
 def _flat(array):
@@ -186,7 +213,7 @@ def _inner(left, right, left_2, right_2):
     """The inner products of all examples with all examples, of which there may be so many that it goes in parts."""
     (m, t, h), (n, s, _) = right.shape, right_2.shape
     d = max([a.shape[2] for a in (left, left_2) if a.ndim == 3], default=0)
-    if d and t * s * (d + h) > d * h:  # multiplied out, there are fewer numbers
+    if d and _multiplied_out_is_less(t * s, d, h, [(left, right), (left_2, right_2)]):
         return _gram_of_rows(left, right, left_2, right_2, d, h)
     step = max(1, ROOM // max(t * n * s, 1))
     parts = []
@@ -222,6 +249,33 @@ def scattered(places: Any, v: Any, shape: tuple[int, ...], level: int) -> Factor
 # ------------------------------------------------------------------- what rules do on the way to a parameter
 
 
+def rules_of(cls):
+    """A decorator that enters a function as the rule of ``cls`` for others; it gives up on arguments it has not."""
+
+    def rule(*functions):
+        def enter(fn):
+            code = fn.__code__
+            most, names = code.co_argcount, frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+            variadic = bool(code.co_flags & inspect.CO_VARARGS)
+
+            def run(*args, **kwargs):
+                if (len(args) > most and not variadic) or (kwargs and not kwargs.keys() <= names):
+                    return NotImplemented
+                return fn(*args, **kwargs)
+
+            for function in functions:
+                cls.rules[function] = run
+            return fn
+
+        return enter
+
+    return rule
+
+
+rule = rules_of(Factors)
+
+
+@rule(np.add)
 def _add(x, y):
     if type(x) is not Factors or type(y) is not Factors or x._level != y._level:
         return NotImplemented
@@ -230,6 +284,7 @@ def _add(x, y):
     return Factors(x._data + y._data, x.shape, x._level)
 
 
+@rule(np.multiply)
 def _scaled(x, y):
     if type(x) is not Factors:
         x, y = y, x
@@ -238,32 +293,29 @@ def _scaled(x, y):
     return Factors([(left, right * y) for left, right in x._data], x.shape, x._level)
 
 
+@rule(np.negative)
+def _negative(x):
+    return _scaled(x, -1)
+
+
+@rule(np.reshape)
 def _reshape(a, shape):
-    shape = np.broadcast_to(np.zeros(()), a.shape).reshape(shape).shape  # resolves -1, and refuses what does not fit
-    return Factors(a._data, shape, a._level)
+    return Factors(a._data, resolved(shape, a.shape), a._level)
 
 
+@rule(np.transpose)
 def _transpose(a, axes=None):
     if a.shape != a.split or axes not in (None, (1, 0)) or any(left.ndim == 2 for left, _ in a._data):
         return NotImplemented
     return Factors([(right, left) for left, right in a._data], a.shape[::-1], a._level)
 
 
+@rule(np.swapaxes)
 def _swapaxes(a, axis1, axis2):
     return _transpose(a) if a.ndim == 2 and axis1 % 2 != axis2 % 2 else NotImplemented
 
 
+@rule(shapes.astype)
 def _astype(x, dtype=float):
     terms = [(left if left.ndim == 2 else left.astype(dtype), right.astype(dtype)) for left, right in x._data]
     return Factors(terms, x.shape, x._level)
-
-
-Factors.rules.update({
-    np.add: _add,
-    np.multiply: _scaled,
-    np.negative: lambda x: _scaled(x, -1),
-    np.reshape: _reshape,
-    np.transpose: _transpose,
-    np.swapaxes: _swapaxes,
-    shapes.astype: _astype,
-})  # fmt: skip

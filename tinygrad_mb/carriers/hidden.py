@@ -19,7 +19,7 @@ import numpy as np
 from ..arraylike import Methods
 from ..at import At
 from ..autodiff import Hidden, Recorded
-from ..errors import HiddenAxisError, NotDifferentiableError, describe
+from ..errors import WHERE_HIDDEN, HiddenAxisError, NotDifferentiableError, describe
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..vjps import shapes
 from ..vjps.indexing import freeze
@@ -87,7 +87,7 @@ def _refuse_out(function: Any, args: Any, out: Any) -> None:
             f"{full_name(function)}: an array that is the same for all examples cannot take {describe(inside(args)[0])}"
             " in place, which is another one for each. Write `a = a + x` for `a += x`."
         )
-    raise NotDifferentiableError(f"{full_name(function)}: out= is not supported inside vmap: use the result.")
+    raise NotDifferentiableError(f"{full_name(function)}: out= is not supported {WHERE_HIDDEN}: use the result.")
 
 
 def _binary(function):
@@ -107,9 +107,9 @@ def _unary(function):
 def _no_number(what):
     def refuse(self, *args):
         raise HiddenAxisError(
-            f"{what} of {self.described()}: inside vmap a line runs once for all examples, so there is no one value. "
+            f"{what} of {self.described()}: {WHERE_HIDDEN} a line runs once for all of them, so there is no one value. "
             "Choose for each example with np.where(condition, x, y), or x[i] with an integer of its own, and do what "
-            "needs plain numbers before or after vmap.",
+            "needs plain numbers before or after.",
             self,
         )
 
@@ -136,6 +136,10 @@ class Carrier(Methods, Hidden):
     def examples(self) -> int:
         """The length of the hidden axis."""
         raise NotImplementedError
+
+    def call(self, function: Callable[..., Any], args: Any) -> Any:
+        """What a function gives for arguments among which this array is."""
+        return call(function, args, {})
 
     def dense(self) -> Any:
         """The same as a ``Batched``."""
@@ -202,9 +206,10 @@ class Carrier(Methods, Hidden):
 
     def __array__(self, dtype=None, copy=None):
         raise HiddenAxisError(
-            f"{self.described()} cannot become a plain array: inside vmap use NumPy's functions on it as it is "
-            "(np.stack for np.array of several; where a is a plain array and i hides an axis, tg.nn.embedding(a, i) or "
-            "tg.Tensor(a)[i] for a[i]), and do what needs plain arrays before or after vmap",
+            f"{self.described()} cannot become a plain array: {WHERE_HIDDEN} use NumPy's functions on it as it is, and "
+            "do what needs plain arrays before or after. For np.array of several there is np.stack; where a is a plain "
+            "array and i hides an axis, tg.nn.embedding(a, i) for a[i] and np.take(a, i, axis=0), tg.Tensor(a)[:, i] "
+            "for a[:, i] and np.take(a, i, axis=1).",
             self,
         )
 

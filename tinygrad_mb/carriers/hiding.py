@@ -18,6 +18,7 @@ from .hidden import Carrier
 def hide(x: Any, level: int = 0, axis: int = 0) -> Any:
     """``x`` with one of its axes, counted from the front, hidden at ``level``."""
     if _deeper(x, level):
+        x = x.dense()
         return Batched(hide(x._data, level, axis + 1), x._level)
     return Batched(np.moveaxis(x, axis, 0) if axis else x, level)
 
@@ -26,6 +27,7 @@ def hide(x: Any, level: int = 0, axis: int = 0) -> Any:
 def reveal(x: Any, level: int = 0, m: int = 0, axis: int = 0) -> Any:
     """``x`` with its hidden axis of ``level`` visible at ``axis``; where it hides none, ``m`` copies side by side."""
     if _deeper(x, level):
+        x = x.dense()
         return Batched(reveal(x._data, level, m, axis + 1), x._level)
     hides = isinstance(x, Carrier) and x._level == level
     out = x.dense()._data if hides else np.broadcast_to(x, (m, *np.shape(x)))

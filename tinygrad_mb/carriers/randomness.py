@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import pickle
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -78,9 +80,6 @@ class Draws:
         return (self.m, *(() if size is None else (size,) if isinstance(size, (int, np.integer)) else size))
 
 
-_MOST = 1000  # in a longer list or dict nobody looks for generators
-
-
 def is_generator(x: Any) -> bool:
     """Whether a value draws random numbers."""
     return isinstance(x, (np.random.Generator, Draws))
@@ -123,26 +122,52 @@ def watched(call: Any, level: int, m: int, randomness: str) -> Iterator[None]:
             raise RuntimeError(f"vmap: {what} was used inside, and gave all examples the same numbers. {_ADVICE}")
 
 
-def state_of(generator: Any) -> bytes:
-    """What decides of a generator's next numbers."""
+_MT19937_BYTES = 2500  # 624 words of 32 bits, and the place among them
+_legacy: tuple[bytes, bool] = (b"", False)  # what np.random was last seen to be
+
+
+def state_of(generator: Any) -> Any:
+    """What changes with every draw."""
     if isinstance(generator, np.random.Generator):
         return pickle.dumps(generator.bit_generator.state)
-    return pickle.dumps(generator.get_state(legacy=False))
+    if isinstance(generator, np.random.RandomState):
+        return pickle.dumps(generator.get_state(legacy=False))
+    return _state_of_np_random()
 
 
-def generators_of(value: Any) -> Iterator[Any]:
-    """The generators that a function, or a nest of arguments, can reach."""
-    return _generators(value, 6, set())
+def _state_of_np_random() -> tuple[bytes, bool]:
+    """The bits' state, read where it lies, and whether a second normal number is left from the draw of a first.
+
+    NumPy tells both, but takes 30 µs to list the words, so it is asked only where the answer may be another.
+    """
+    global _legacy
+    bits = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    known = isinstance(bits, np.random.MT19937)
+    words = ctypes.string_at(bits.ctypes.state_address, _MT19937_BYTES) if known else pickle.dumps(bits.state)
+    if words != _legacy[0] or _legacy[1]:
+        _legacy = words, bool(np.random.get_state(legacy=False)["has_gauss"])
+    return _legacy
 
 
-def _generators(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:
-    """The generators that a function can reach: its closure, its globals by name, the attributes of objects there."""
-    if isinstance(value, (np.random.Generator, np.random.RandomState)):
-        yield value
-    elif depth and id(value) not in seen:
-        seen.add(id(value))
-        for part in _parts(value):
-            yield from _generators(part, depth - 1, seen)
+_MOST = 10_000  # objects that are looked at, in the search for generators
+_DEPTH = 6
+_LEAVES = frozenset((float, int, bool, complex, str, bytes, type(None), np.ndarray, np.float64))
+
+
+def generators_of(call: Any) -> list[Any]:
+    """The generators that a call can reach, the nearest first, by closures, globals that it names, and attributes."""
+    found: list[Any] = []
+    layer, seen, budget = [call], {id(call)}, iter(range(_MOST))
+    for _ in range(_DEPTH):
+        below = []
+        for part, _ in zip(chain.from_iterable(map(_parts, layer)), budget, strict=False):
+            if isinstance(part, (np.random.Generator, np.random.RandomState)):
+                found.append(part)
+            elif type(part) not in _LEAVES and id(part) not in seen:
+                seen.add(id(part))
+                below.append(part)
+        layer = below
+    return found
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -160,7 +185,6 @@ def _parts(value: Any) -> Iterator[Any]:
         if not is_own(value):
             yield from [value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__]
     elif isinstance(value, (tuple, list, dict)):
-        if len(value) <= _MOST:
-            yield from value.values() if isinstance(value, dict) else value
+        yield from value.values() if isinstance(value, dict) else value
     elif not isinstance(value, (type, types.ModuleType)):
         yield from getattr(value, "__dict__", {}).values()

@@ -25,7 +25,7 @@ from ..autodiff import Hidden
 from ..vjps import convolution, indexing, products, shapes
 from ..vjps.helpers import axes_of
 from .batched import Batched
-from .factors import Factors, scattered
+from .factors import Factors, rules_of, scattered
 from .hidden import Carrier, Rules
 
 
@@ -104,23 +104,15 @@ def is_zero(value: Any) -> bool:
     return type(value) in (int, float) and value == 0
 
 
-def rule(*functions):
-    """Enter a rule for what these functions do on ``Rows``."""
-
-    def enter(fn):
-        for function in functions:
-            Rows.rules[function] = fn
-        return fn
-
-    return enter
+rule = rules_of(Rows)
 
 
 # ------------------------------------------------------------------------------------ element by element
 
 
 def _of_the_first(function):
-    def run(x, *others, **options):
-        if type(x) is not Rows or options or not all(map(x.is_same, others)):
+    def run(x, *others):
+        if type(x) is not Rows or not all(map(x.is_same, others)):
             return NotImplemented
         return x.like(function(x._data, *others))
 
@@ -132,15 +124,15 @@ for _function in np.negative, np.positive, np.divide, np.ldexp, shapes.astype:
 
 
 @rule(np.multiply)
-def _multiply(x, y, **options):
+def _multiply(x, y):
     if type(x) is not Rows:
         x, y = y, x
-    return x.like(x._data * y) if x.is_same(y) and not options else NotImplemented
+    return x.like(x._data * y) if x.is_same(y) else NotImplemented
 
 
 def _of_both(function):
-    def run(x, y, **options):
-        if type(x) is not Rows or options or not x.fits(y):
+    def run(x, y):
+        if type(x) is not Rows or not x.fits(y):
             return NotImplemented
         return x.like(function(x._data, y._data))
 
@@ -163,7 +155,7 @@ def _where(condition, x, y):
 
 
 @rule(np.sum)
-def _sum(a, axis=None, keepdims=False):
+def _sum(a, axis=None, *, keepdims=False):
     axes, place = axes_of(axis, a.ndim), a._axis
     if place not in axes:
         out = a._data.sum(axis=axes, keepdims=keepdims)
@@ -183,7 +175,7 @@ def _sum(a, axis=None, keepdims=False):
 
 
 @rule(np.mean)
-def _mean(a, axis=None, keepdims=False):
+def _mean(a, axis=None, *, keepdims=False):
     return a.sum(axis=axis, keepdims=keepdims) * (1 / math.prod([a.shape[k] for k in axes_of(axis, a.ndim)]))
 
 
@@ -334,12 +326,17 @@ def _put(x, v, index=()):
 
 
 @rule(np.matmul)
-def _matmul(x, y, **options):
+def _matmul(x, y):
     g, other = (x, y) if type(x) is Rows else (y, x)
-    if options or not g.is_same(other):
+    if not g.is_same(other):
         return NotImplemented
     if g._axis == (g.ndim - 1 if g is x else max(g.ndim - 2, 0)):  # contracted
-        if x.ndim == 2 == y.ndim and g.is_plain() and g.shape[g._axis] == g.examples * g._after:  # the usual case
+        if (
+            x.ndim == 2 == y.ndim
+            and g.is_plain()
+            and isinstance(other, np.ndarray)
+            and g.shape[g._axis] == g.examples * g._after
+        ):  # the usual case
             a, b = (v._data if v is g else v for v in (x, y))
             pair = [v.reshape(g.examples, g._after, v.shape[1]) for v in (a.T, b)]
             return Factors([tuple(pair)], (a.shape[0], b.shape[1]), g._level)
@@ -360,7 +357,8 @@ def _matmul(x, y, **options):
 @rule(np.tensordot)
 def _tensordot(a, b, axes=2):
     left, right = axes if np.iterable(axes) else (range(-axes, 0), range(axes))
-    left, right = axes_of(tuple(left), a.ndim), axes_of(tuple(right), b.ndim)
+    left, right = (tuple(k) if np.iterable(k) else (k,) for k in (left, right))
+    left, right = axes_of(left, a.ndim), axes_of(right, b.ndim)
     terms = [list(string.ascii_lowercase[: a.ndim]), list(string.ascii_uppercase[: b.ndim])]
     for k, j in zip(left, right, strict=True):
         terms[1][j] = terms[0][k]

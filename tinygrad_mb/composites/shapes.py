@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from ..autodiff import as_array
+from ..autodiff import Hidden, as_array
 from ..errors import NotDifferentiableError
 from ..vjps import indexing, shapes
 from ..vjps.helpers import along
@@ -206,6 +206,8 @@ def resize(a, new_shape):
 
 @composite("delete")
 def delete(arr, obj, axis=None):
+    if isinstance(obj, Hidden):
+        return NotImplemented
     arr, axis = flat_if_none(arr, axis)
     return arr[along(axis, np.delete(np.arange(arr.shape[axis]), obj))]
 

@@ -40,6 +40,8 @@ def couples_examples(loss_fn: Callable[..., Any], params: Any, *batch: Any) -> C
     ``loss_fn`` and ``params`` are as for ``per_example_grads``; examples stand along the first axis of all arrays
     in ``batch`` that are as long as the first.
 
+    Raises as ``per_example_grads`` does, and ``ValueError`` without a batch.
+
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(w, x):
     ...     return np.square((x - x.mean(axis=0)) @ w)
@@ -49,29 +51,38 @@ def couples_examples(loss_fn: Callable[..., Any], params: Any, *batch: Any) -> C
     >>> print(answer.reason)
     mean(axis=0) of (2, 2) makes one array (2,) of all examples, and subtract gives it to each
     """
+    nest = Nest(batch)
+    sizes = [len(x) for x in nest.leaves if np.ndim(x)]
+    if not sizes:
+        raise ValueError("couples_examples wants the batch with its examples: couples_examples(loss_fn, params, x, y)")
     try:
         example_gradients(loss_fn, params, *batch)
     except errors.CoupledExamplesError as error:
         return Coupling(True, error.how)
-    nests = [Nest(part) for part in batch]
-    m = next((len(x) for nest in nests for x in nest.leaves if np.ndim(x)), 0)
+    m = sizes[0]
 
     def losses(which: Array) -> Array:
-        parts = [nest.fill([x[which] if np.ndim(x) and len(x) == m else x for x in nest.leaves], whole=True)
-                 for nest in nests]  # fmt: skip
+        part = nest.fill([x[which] if np.ndim(x) and len(x) == m else x for x in nest.leaves], whole=True)
         with no_grad():
-            return np.asarray(autodiff.data_of(loss_fn(params, *parts)), float)
+            return np.asarray(autodiff.data_of(loss_fn(params, *part)), float)
+
+    def agrees(before: Array, now: Array) -> bool:
+        return before.shape == now.shape and np.allclose(now, before, rtol=1e-5, atol=1e-8, equal_nan=True)
 
     everyone = np.arange(m)
     whole = losses(everyone)
     if not np.array_equal(whole, losses(everyone), equal_nan=True):
         return Coupling(False, "no derivative says so; the losses are random, and so those of parts cannot be compared")
-    if whole.ndim == 0:
-        return Coupling(False, "no derivative says so; to compare the losses of parts, return one for each example")
     for bit in range(max(m - 1, 0).bit_length()):
-        for part in everyone[everyone >> bit & 1 == 0], everyone[everyone >> bit & 1 == 1]:
-            now, before = losses(part), whole[part]
-            if now.shape != before.shape or not np.allclose(now, before, rtol=1e-5, atol=1e-8, equal_nan=True):
-                alone = f"the losses of the examples {part.tolist()} change when they are a batch of their own"
-                return Coupling(True, alone)
+        parts = everyone[everyone >> bit & 1 == 0], everyone[everyone >> bit & 1 == 1]
+        alone = [losses(part) for part in parts]
+        if whole.ndim == 0:
+            mean = sum([loss * len(part) / m for loss, part in zip(alone, parts, strict=True)])
+            if not agrees(whole, np.asarray(mean)) and not agrees(whole, np.asarray(sum(alone))):
+                which = " and ".join(str(part.tolist()) for part in parts)
+                return Coupling(True, f"the loss is neither the mean nor the sum of those of the examples {which}")
+        for loss, part in zip(alone, parts, strict=True) if whole.ndim else ():
+            if not agrees(whole[part], loss):
+                how = f"the losses of the examples {part.tolist()} change when they are a batch of their own"
+                return Coupling(True, how)
     return Coupling(False, "no derivative says so, and the losses of parts of the batch are those of the whole")

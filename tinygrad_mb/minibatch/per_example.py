@@ -8,8 +8,7 @@ they add up over examples, the contributions are kept apart instead.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,16 +22,10 @@ from ..modes import enable_grad, new_level
 from ..primitives import PRIMITIVES
 from ..pytrees import Nest
 from ..tensor import Tensor
-from ..transforms import Argument, fresh_argument
-from ..vjps.indexing import Followed
+from ..transforms import Argument, finish, fresh_argument
+from .apart import Followed, followed_batch, refuse_coupled
 from .statistics import ExampleGradients, Part, Stacked
 
-_NOTE = (
-    "per_example_grads hands over the floating-point arrays of the batch as tensors, so that examples that influence "
-    "each other are found. What needs plain arrays is best done before; or compute the losses first: "
-    "per_example_grads(losses, tensors)."
-)
-_INDEX = PRIMITIVES[operator.getitem]
 _REDUCTIONS = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
 
 
@@ -42,19 +35,20 @@ def per_example_grads(loss: Callable[..., Any] | Tensor, params: Any, *batch: An
     ``per_example_grads(loss_fn, params, *batch)`` calls ``loss_fn(params, *batch)`` once, on the whole batch.  It
     returns one loss for each example (m,), or several (m, ...), which are added up for each example; or the mean or
     the sum of such an array, whose last operation is then undone, so that nothing is divided by m.
-    ``params`` is a nest of arrays or a module (then the result is a dict by attribute path).  Examples stand along the
-    first axis of each floating-point array in ``batch``.
+    ``params`` is a nest of arrays or a module (then the result is a dict by attribute path).  In ``batch`` examples
+    stand along the first axis of the first array, and of all that are as long.
 
     ``per_example_grads(losses, tensors)`` does the same for losses (m,) that have been computed from tensors.
 
     The sum of the results is the gradient of the summed loss.  Whatever makes the losses of a batch is right: products,
     convolutions, embeddings, sequences, weights used several times, masks of dropout.  Where examples influence each
     other (the statistics of a batch, contrast between its examples) the gradient of one example does not exist, and
-    the first form raises ``CoupledExamplesError``; the second form gives the gradients of the losses as they were
-    computed, from all examples.
+    the first form raises ``CoupledExamplesError``, if floating-point arrays of the batch or what its integers pick out
+    of parameters lead there.  To see that, backward goes on to the data, which costs a product with the first weights.
+    The second form gives the gradients of the losses as they were computed, from all examples.
 
-    Raises ``ShapeError`` for a loss that is one number and neither a mean nor a sum, ``TypeError`` for tensors that
-    require no gradient.
+    Raises ``ShapeError`` for a loss that is one number and neither a mean nor a sum, and for losses that are not as
+    many as the examples; ``TypeError`` for tensors that require no gradient.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(params, x, y):
@@ -94,7 +88,7 @@ class _Losses(NamedTuple):
     seed     the cotangent of each example's own loss
     nest     the parameters
     nodes    theirs
-    data     what the batch's arrays come into the graph as: the floating-point ones themselves, and what integers pick
+    batch    what is followed of the batch's arrays; None for losses that were computed already
     outer    the name of an argument of an enclosing transform that the losses depend on; empty if there is none
     """
 
@@ -102,109 +96,76 @@ class _Losses(NamedTuple):
     seed: Rows
     nest: Nest
     nodes: list[Node]
-    data: list[Node]
+    batch: Followed | None
     outer: str
 
     def gradients(self) -> ExampleGradients:
         """The gradients as what they come out as."""
-        m = self.seed.examples
-        found = self._walk([*self.nodes, *self.data]) if m else {}
-        self.refuse_coupled(found)
-        return ExampleGradients([_part(found.get(node), node, m) for node in self.nodes], self.nest, m)
+        found = self._checked_walk(self.nodes)
+        return ExampleGradients(
+            [_part(found.get(n), n, self.seed.examples) for n in self.nodes], self.nest, self.seed.examples
+        )
 
     def recorded(self) -> Any:
         """The gradients as tensors that can be differentiated, at the price of m walks: the seed has no structure."""
-        self.refuse_coupled(self._walk(self.data) if self.data else {})
+        self._checked_walk([])
         level, m = self.seed._level, self.seed.examples
         with enable_grad():
-            found = autodiff.gradient({self.node: Tensor(self.seed.dense())}, self.nodes, Tensor, keep=level)
+            found = autodiff.gradient({self.node: Tensor(self.seed.dense())}, self.nodes, Tensor)
             rows = [reveal(found.get(n, np.zeros(n.shape, n.dtype)), level, m) for n in self.nodes]
         return self.nest.fill(rows)
 
-    def _walk(self, wanted: list[Node]) -> dict[Node, Any]:
-        return autodiff.gradient({self.node: self.seed}, wanted, keep=self.seed._level)
+    def _checked_walk(self, nodes: list[Node]) -> dict[Node, Any]:
+        """The cotangents of the nodes; raises ``CoupledExamplesError`` if those of the batch's data say so."""
+        if not self.seed.examples:
+            return {}
 
-    def refuse_coupled(self, found: dict[Node, Any]) -> None:
-        """Raise ``CoupledExamplesError`` if the loss of one example depends on the data of another.
+        def walk(wanted: list[Node]) -> dict[Node, Any]:
+            return autodiff.gradient({self.node: self.seed}, wanted) if wanted else {}
 
-        ``found`` are the cotangents of the data.
-        """
-        for node in self.data:
-            if node in found and not _is_apart(found[node], range(1) if node.op is None else range(len(node.shape))):
-                raise errors.coupled_examples(*self.first_joined(), self.seed.examples)
-
-    def first_joined(self) -> tuple[Node, Node]:
-        """A value made of several examples' data, and the operation that uses it, or what follows from it, for each."""
-        nodes = differentiable_ancestors([self.node])
-        from_data = set(self.data)
-        for node in reversed(nodes):
-            if not from_data.isdisjoint([n for n in node.inputs if isinstance(n, Node)]):
-                from_data.add(node)
-        found = self._walk(nodes)
-        joined = next(n for n in nodes if n in from_data and n in found and not isinstance(found[n], Rows))
-        user = next(n for n in reversed(nodes) if joined in n.inputs)
-        while self.seed.examples not in joined.shape:  # back to where the examples came together
-            before = [n for n in joined.inputs if n in from_data]
-            if not before or any(self.seed.examples in n.shape for n in before):
-                break
-            joined = before[0]
-        return joined, user
+        data = self.batch.nodes(self.node) if self.batch else []
+        found = walk([*nodes, *data])
+        refuse_coupled(self.node, data, found, walk)
+        return found
 
 
 def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ...]) -> _Losses:
     """Run the batch, unless that has been done, and see what it is."""
-    nest = Nest(params)
-    data: list[Tensor] = []
+    nest, followed = Nest(params), None
     if isinstance(loss, Tensor):
         if batch:
             raise TypeError("per-example gradients of losses that are computed already take no batch")
         losses = loss
         tensors = [_required(leaf, path) for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
+    elif callable(loss):
+        with enable_grad():
+            tensors = [fresh_argument(x, path or "params") for x, path in zip(nest.leaves, nest.paths, strict=True)]
+            followed = followed_batch(loss, batch)
+            losses = _single(followed.call(loss, nest.fill(tensors, whole=True)))
+        finish([*tensors, *followed.tensors])
     else:
-        losses, tensors = _run(loss, nest, batch, data)
+        raise TypeError(
+            "per_example_grads wants a loss function, or losses that are Tensors, and got "
+            f"{errors.describe(loss)}: it carries no graph"
+        )
     node, seed = _start(losses)
-    nodes, sources = [t.node for t in tensors], [t.node for t in data]
-    below = differentiable_ancestors([node])
-    others = [n for n in below if isinstance(n, Argument) and n not in {*nodes, *sources}]
-    sources += [n for n in below if n.op is _INDEX and any(isinstance(p, Followed) for p in _parts_of(n.params[0]))]
-    if _length(batch) != seed.examples:  # the losses are of something else than the batch's examples
-        sources = []
-    return _Losses(node, seed, nest, nodes, sources, others[0].label if others else "")
+    if followed and followed.examples not in (None, seed.examples):
+        raise errors.ShapeError(
+            f"per_example_grads: the losses {node.shape} are not those of the {followed.examples} examples of the "
+            "batch's first array. They have the examples along axis 0: (m,), or (m, ...), such as one loss per token, "
+            "which are added up for each example. Losses that were flattened come apart by reshape(m, -1)."
+        )
+    nodes = [t.node for t in tensors]
+    own = {*nodes, *(followed.sources if followed else ())}
+    others = [n for n in differentiable_ancestors([node]) if isinstance(n, Argument) and n.running and n not in own]
+    return _Losses(node, seed, nest, nodes, followed, others[0].label if others else "")
 
 
-def _parts_of(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
-
-
-def _length(batch: tuple[Any, ...]) -> int:
-    """How many examples the first array has."""
-    return next((x.shape[0] for x in Nest(batch).leaves if getattr(x, "shape", ())), 0)
-
-
-def _run(loss: Callable[..., Any], nest: Nest, batch: tuple[Any, ...], data: list[Tensor]) -> Any:
-    """The losses, and the tensors in the place of the parameters; those in the place of the batch go into ``data``."""
-    code = getattr(loss, "__code__", None)
-    names = code.co_varnames[1 : code.co_argcount] if code else ()
-    arrays, m, leaves = Nest(batch), _length(batch), []
-    with enable_grad():
-        tensors = [fresh_argument(leaf, path or "params") for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
-        for x, path in zip(arrays.leaves, arrays.paths, strict=True):
-            first, dot, rest = path.partition(".")
-            name = names[int(first)] if int(first) < len(names) else f"argument {int(first) + 1}"
-            leaves.append(_followed(x, name + dot + rest, m, data))
-        arguments = arrays.fill(leaves, whole=True)
-        try:
-            losses = loss(nest.fill(tensors, whole=True), *arguments)
-        except TypeError as error:
-            if data:
-                error.add_note(_NOTE)
-            raise
-    if not isinstance(losses, Tensor):
-        found = Nest(losses).leaves
-        if len(found) != 1 or not isinstance(found[0], Tensor):
-            raise TypeError("per_example_grads wants a function that returns an array of losses that depend on params")
-        losses = found[0]
-    return losses, tensors
+def _single(losses: Any) -> Tensor:
+    found = Nest(losses).leaves
+    if len(found) != 1 or not isinstance(found[0], Tensor):
+        raise TypeError("per_example_grads wants a function that returns an array of losses that depend on params")
+    return found[0]
 
 
 def _required(leaf: Any, path: str) -> Tensor:
@@ -212,17 +173,6 @@ def _required(leaf: Any, path: str) -> Tensor:
         what = errors.describe(leaf, path or "the given one")
         raise TypeError(f"per-example gradients are for tensors that require gradients, and {what} does not")
     return leaf
-
-
-def _followed(x: Any, name: str, m: int, data: list[Tensor]) -> Any:
-    """An array of the batch in a form whose influence on the losses can be followed."""
-    kind = x.dtype.kind if getattr(x, "shape", ())[:1] == (m,) else ""
-    if kind in "iu" and type(x) is np.ndarray:
-        return x.view(Followed)
-    if kind != "f":
-        return x
-    data.append(fresh_argument(x, name))
-    return data[-1]
 
 
 def _start(losses: Tensor) -> tuple[Node, Rows]:
@@ -246,18 +196,3 @@ def _part(found: Any, node: Node, examples: int) -> Part:
     if found is None:
         return Stacked(np.broadcast_to(np.zeros((), node.dtype), (examples, *node.shape)))
     return found if isinstance(found, Factors) else Stacked(found.dense()._data)
-
-
-def _is_apart(cotangent: Any, axes: Iterable[int]) -> bool:
-    """Whether the examples stand along one of the axes, and none has a say in the loss of another."""
-    if isinstance(cotangent, Rows):
-        return True
-    has_say = cotangent.dense()._data != 0  # (m, ...)
-    m = cotangent.examples
-    for axis in axes:
-        n = has_say.shape[axis + 1]
-        says = autodiff.bare(has_say.any(axis=tuple([k for k in range(1, has_say.ndim) if k != axis + 1])))
-        for owners in (np.arange(n) * m // max(n, 1), np.arange(n) % m):  # one after the other, or in turn
-            if n % m == 0 and not (says & (owners != np.arange(m)[:, None])).any():
-                return True
-    return False

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arraylike import Array
+from ..autodiff import as_array
 from ..carriers.factors import Factors
 from ..pytrees import Nest
 
@@ -62,8 +63,8 @@ class Stacked:
         return self.array.reshape(len(self.array), math.prod(self.shape))
 
     def rows(self, which: Any) -> Any:
-        """The gradients of some examples."""
-        return self.array[which]
+        """The gradients of some examples, in arrays of their own."""
+        return self.array[which].copy()
 
     def weighted_sum(self, weights: Any) -> Any:
         """The sum over examples of a weight (m,) times the gradient."""
@@ -72,6 +73,10 @@ class Stacked:
     def sum_of_squares(self) -> Any:
         """The sum over examples of the squared elements."""
         return np.einsum("mp,mp->p", self._flat, self._flat).reshape(self.shape)
+
+    def centred(self) -> Stacked:
+        """The gradients less their mean."""
+        return Stacked(self.array - self.array.mean(axis=0))
 
     def squared_norms(self) -> Any:
         """The sum of squares of each example's gradient (m,)."""
@@ -87,6 +92,8 @@ class Stacked:
 
 
 Part = Stacked | Factors
+
+_ROUNDING = 1e-12  # how far off, relative to it, |ḡ|² - tr Σ / m may be by rounding
 
 
 class ExampleGradients:
@@ -135,7 +142,10 @@ class ExampleGradients:
                 "gradients of some examples there is .grads(which)"
             )
         if path not in self._nest.paths:
-            raise KeyError(f"there is no parameter {path!r}; there are {', '.join(map(repr, self._nest.paths))}")
+            paths = ", ".join(map(repr, self._nest.paths))
+            raise KeyError(
+                f"there is no parameter {path!r}; there {f'are {paths}' if paths != repr('') else 'is but one'}"
+            )
         return ExampleGradients([self._parts[self._nest.paths.index(path)]], Nest(0.0), len(self))
 
     # ------------------------------------------------------------------------- gradients themselves
@@ -150,7 +160,7 @@ class ExampleGradients:
         Raises ``IndexError`` for an example that there is not.
         """
         if not isinstance(which, slice):
-            which = np.asarray(which)
+            which = np.asarray(which) if np.size(which) else np.zeros(0, int)
             if which.ndim == 0:
                 index = operator.index(which.item())
                 if not -len(self) <= index < len(self):
@@ -166,7 +176,7 @@ class ExampleGradients:
 
         Raises ``ValueError`` for weights of another shape.
         """
-        weights = np.asarray(weights)
+        weights = as_array(weights)
         if weights.shape != (len(self),):
             raise ValueError(
                 f"weighted_sum: weights {weights.shape} for {len(self)} examples must have shape ({len(self)},)"
@@ -192,11 +202,13 @@ class ExampleGradients:
         The source is M. Abadi et al., "Deep learning with differential privacy", 2016 (arXiv 1607.00133), algorithm 1,
         which adds noise to this sum.  The length is that over all parameters together.
 
-        Raises ``ValueError`` for a bound that is not positive.
+        Raises ``ValueError`` for a bound that is not positive, ``FloatingPointError`` if a gradient is not finite.
         """
-        if not bound > 0:
+        if np.ndim(bound) or not bound > 0:
             raise ValueError(f"clipped_sum: the bound must be positive, not {bound}")
         norms = self.norms()
+        if isinstance(norms, np.ndarray) and (problem := _not_finite(norms)):
+            raise FloatingPointError(f"clipped_sum: {problem}")
         return self.weighted_sum(bound / np.maximum(norms, bound) if math.isfinite(bound) else np.ones(len(self)))
 
     # ------------------------------------------------------------------------- lengths and angles
@@ -215,6 +227,8 @@ class ExampleGradients:
 
     def inner(self, others: ExampleGradients) -> Array:
         """The inner products of these gradients with those of another batch, for the same parameters (m, m')."""
+        if not isinstance(others, ExampleGradients) or others._shapes != self._shapes:
+            raise ValueError(f"inner: {self!r} and {others!r:.80} are not of the same parameters")
         pairs = zip(self._parts, others._parts, strict=True)
         total: Array = np.zeros((len(self), len(others)))
         for a, b in pairs:
@@ -234,7 +248,9 @@ class ExampleGradients:
         leaves = [np.asarray(v) for v in self._nest.match(direction, "the direction")]
         for part, v, path in zip(self._parts, leaves, self._nest.paths, strict=True):
             if v.shape != part.shape:
-                raise ValueError(f"dot: the direction {path} has shape {v.shape}, and the parameter {part.shape}")
+                raise ValueError(
+                    f"dot: the direction {path or 'v'} has shape {v.shape}, and the parameter {part.shape}"
+                )
         values = iter(leaves)
         return self._total(lambda part: part.dot(next(values)), (len(self),))
 
@@ -248,9 +264,9 @@ class ExampleGradients:
         m = self._several("variance")
 
         def of_one(part: Part) -> Any:
-            part = _wide(part)
-            mean = part.weighted_sum(np.full(m, 1 / m))
-            return np.maximum(part.sum_of_squares() - m * mean * mean, 0) / (m - 1)
+            off = _wide(part).centred()
+            mean = off.weighted_sum(np.full(m, 1 / m))
+            return np.maximum(off.sum_of_squares() - m * mean * mean, 0) / (m - 1)
 
         return self._fill(of_one)
 
@@ -260,7 +276,12 @@ class ExampleGradients:
         Raises ``ValueError`` for fewer than two examples.
         """
         m = self._several("total_variance")
-        return max(float(self.squared_norms().sum()) - m * self._squared_mean(), 0.0) / (m - 1)
+        total = 0.0
+        for part in self._parts:
+            off = _wide(part).centred()
+            mean = off.weighted_sum(np.full(m, 1 / m))
+            total += max(float(off.squared_norms().sum()) - m * float(np.vdot(mean, mean)), 0.0)
+        return total / (m - 1)
 
     def noise_scale(self, debiased: bool = True) -> Estimate:
         """The simple noise scale ``tr Σ / |G|²``: about the batch size up to which more examples pay.
@@ -274,26 +295,26 @@ class ExampleGradients:
 
         Raises ``ValueError`` for fewer than two examples.
         """
-        spread = self.total_variance()
-        signal = self.squared_signal() if debiased else Estimate(self._squared_mean())
-        return _ratio(spread, signal)
+        mean, spread = self._squared_mean(), self.total_variance()
+        return self._ratio(spread, self._signal(mean, spread) if debiased else mean)
 
     def squared_signal(self) -> Estimate:
         """The estimate ``|ḡ|² - tr Σ / m`` of the true gradient's ``|G|²``, which may come out negative.
 
         Raises ``ValueError`` for fewer than two examples.
         """
-        return Estimate(self._squared_mean() - self.total_variance() / len(self))
+        return Estimate(self._signal(self._squared_mean(), self.total_variance()))
 
     def snr(self) -> Estimate:
         """The signal-to-noise ratio of the batch's mean gradient: ``|G|² / (tr Σ / m)``, as in ``noise_scale``.
 
         Raises ``ValueError`` for fewer than two examples.
         """
-        signal, spread = self.squared_signal(), self.total_variance()
-        if signal <= 0:
-            return _ratio(spread, signal)
-        return Estimate(math.inf if spread == 0 else len(self) * signal / spread)
+        mean, spread = self._squared_mean(), self.total_variance()
+        noise = self._ratio(spread, self._signal(mean, spread))
+        if noise.reason:
+            return noise
+        return Estimate(len(self) / float(noise) if noise > 0 else math.inf)
 
     # ------------------------------------------------------------------------ is the batch large enough
 
@@ -305,7 +326,7 @@ class ExampleGradients:
 
         Raises ``ValueError`` for fewer than two examples.
         """
-        return _root(_ratio(self.total_variance() / len(self), Estimate(self._squared_mean())))
+        return _root(self._ratio(self.total_variance() / len(self), self._squared_mean()))
 
     def inner_product_test(self) -> Estimate:
         """The same of the one component that matters, along ḡ: the root of ``Var(gᵢ · ḡ) / (m |ḡ|⁴)``.
@@ -316,8 +337,9 @@ class ExampleGradients:
         Raises ``ValueError`` for fewer than two examples.
         """
         m = self._several("inner_product_test")
-        along = self.dot(self.mean())
-        return _root(_ratio(float(along.var(ddof=1)) / m, Estimate(self._squared_mean() ** 2)))
+        mean = self._squared_mean()
+        along = self.dot(self.mean()) / (mean or 1.0)
+        return _root(self._ratio(float(along.var(ddof=1)) / m, math.copysign(1.0, mean) if mean else mean))
 
     def suggested_size(self, limit: float = 0.9) -> Estimate:
         """The batch size at which the norm test would come out at ``limit``: ``tr Σ / (limit² |ḡ|²)``.
@@ -326,10 +348,14 @@ class ExampleGradients:
         """
         if not limit > 0:
             raise ValueError(f"suggested_size: the limit must be positive, not {limit}")
-        size = _ratio(self.total_variance(), Estimate(limit**2 * self._squared_mean()))
+        size = self._ratio(self.total_variance(), limit**2 * self._squared_mean())
         return size if size.reason or math.isinf(size) else Estimate(max(1.0, math.ceil(size)))
 
     # ------------------------------------------------------------------------------------- helpers
+
+    @property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [part.shape for part in self._parts]
 
     def _fill(self, fn: Callable[[Part], Any]) -> Any:
         return self._nest.fill([fn(part) for part in self._parts])
@@ -341,7 +367,25 @@ class ExampleGradients:
         return total
 
     def _squared_mean(self) -> float:
-        return sum([float(np.vdot(g, g)) for g in Nest(self.mean()).leaves])
+        """|ḡ|²."""
+        weights = np.full(len(self), 1 / len(self))
+        means = [_wide(part).weighted_sum(weights) for part in self._parts]
+        return sum([float(np.vdot(mean, mean)) for mean in means])
+
+    def _signal(self, mean: float, spread: float) -> float:
+        """|ḡ|² - tr Σ / m, exactly 0 where nothing but rounding is left of it."""
+        signal = mean - spread / len(self)
+        return 0.0 if abs(signal) <= _ROUNDING * mean else signal
+
+    def _ratio(self, spread: float, signal: float) -> Estimate:
+        if not math.isfinite(spread + signal):
+            return Estimate(math.nan, _not_finite(self.norms()) or "the gradients' squares overflow")
+        if signal > 0:
+            return Estimate(spread / signal)
+        if signal == 0 == spread:
+            return Estimate(math.nan, "all gradients are 0")
+        why = f"the estimate of |G|² is {signal:.4g}: this batch is too small to tell the gradient from noise"
+        return Estimate(math.nan, why)
 
     def _several(self, what: str) -> int:
         if len(self) < 2:
@@ -352,8 +396,8 @@ class ExampleGradients:
 def _wide(part: Part) -> Part:
     """The same in float64, for differences of large numbers."""
     if isinstance(part, Stacked):
-        return Stacked(part.array.astype(float))
-    terms = [(a if a.ndim == 2 else a.astype(float), d.astype(float)) for a, d in part.terms]
+        return Stacked(part.array.astype(float, copy=False))
+    terms = [(a if a.ndim == 2 else a.astype(float, copy=False), d.astype(float, copy=False)) for a, d in part.terms]
     return Factors(terms, part.shape, part._level)
 
 
@@ -364,14 +408,9 @@ def _inner(a: Part, b: Part) -> Any:
     return first.inner(second)
 
 
-def _ratio(spread: float, signal: Estimate) -> Estimate:
-    if signal > 0:
-        return Estimate(spread / signal)
-    value = float(signal)
-    if value == 0:
-        return Estimate(math.nan, "the mean gradient is 0")
-    why = f"the estimate of |G|² is {value:.4g}: this batch is too small to tell the gradient from noise"
-    return Estimate(math.nan, why)
+def _not_finite(norms: Array) -> str:
+    bad = np.flatnonzero(~np.isfinite(norms))
+    return f"the gradient of example {bad[0]} is not finite" if bad.size else ""
 
 
 def _root(ratio: Estimate) -> Estimate:

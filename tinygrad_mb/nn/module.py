@@ -17,6 +17,8 @@ from ..primitives import PRIMITIVES
 from ..tensor import Tensor
 from ..transforms import ARGUMENT
 
+_LEAVES = (None, ARGUMENT, PRIMITIVES[hide])  # what makes a leaf, or stands for one inside a transform
+
 
 class AttributePath(str):
     """A name that a module gave to a tensor, and that a longer path may replace."""
@@ -135,11 +137,7 @@ class Module:
             if isinstance(member, Module):
                 member._label = path
                 yield from member._walk(f"{prefix}{path}.", seen)
-            elif member.node.op in (
-                None,
-                ARGUMENT,
-                PRIMITIVES[hide],
-            ):  # a leaf, or what stands for one inside a transform
+            elif member.node.op in _LEAVES:
                 yield prefix + path, member
 
     def _modules(self, seen: dict[int, Module]) -> list[Module]:

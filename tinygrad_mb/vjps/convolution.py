@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..custom import plain_arrays, primitive
+from ..custom import plain_primitive, primitive
 from ..primitives import defvjp
 from .helpers import summed_products, total
 from .shapes import pad
@@ -39,8 +39,7 @@ def _pairs(shape, size, stride, padding):
             yield (..., i, j, rows_there, columns_there), (..., rows, columns_here)
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def patches(x, size=(1, 1), stride=(1, 1), padding=(0, 0), fill=0.0):
     """Cut images x (n, c, h, w) into windows: (n, c, kh * kw, oh * ow), with ``fill`` outside of the images."""
     n, c, h, w = x.shape
@@ -53,8 +52,7 @@ def patches(x, size=(1, 1), stride=(1, 1), padding=(0, 0), fill=0.0):
     return out.reshape(n, c, size[0] * size[1], oh * ow)
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def unpatch(p, shape=(), size=(1, 1), stride=(1, 1), padding=(0, 0)):
     """Add the windows p (n, c, kh * kw, oh * ow) up to images of ``shape``: the transpose of ``patches``."""
     oh, ow = map(windows, shape[2:], size, stride, padding)

@@ -15,6 +15,11 @@ def axes_of(axis, ndim):
     return tuple([k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))])
 
 
+def resolved(new, shape):
+    """The shape that ``new`` means for an array of ``shape``, its -1 too; raises ``ValueError`` if it does not fit."""
+    return np.broadcast_to(0, shape).reshape(new).shape
+
+
 def count(shape, axis):
     """How many elements a reduction of ``shape`` along ``axis`` joins into one."""
     return math.prod(shape) if axis is None else math.prod([shape[k] for k in axes_of(axis, len(shape))])

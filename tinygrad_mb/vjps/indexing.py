@@ -12,12 +12,15 @@ import numpy as np
 
 from ..autodiff import Hidden, Recorded
 from ..broadcasting import unbroadcast
-from ..custom import first_hidden, plain_arrays, primitive
+from ..custom import first_hidden, plain_arrays, plain_primitive, primitive
 from ..primitives import declare, defvjp
 
 
-class Followed(np.ndarray):
-    """Integers that belong to the examples of a batch: what they pick out of a parameter is each example's own."""
+class FollowedIndex(np.ndarray):
+    """Integers that a node remembers as such when it is indexed by them, so that somebody else can find it again."""
+
+    def __repr__(self) -> str:
+        return repr(np.asarray(self))
 
 
 def freeze(index: Any) -> Any:
@@ -30,7 +33,7 @@ def _freeze(part: Any) -> Any:
         part = part._data
     if part is None or part is Ellipsis or isinstance(part, (slice, int, np.generic, Hidden)):
         return part
-    array = np.array(part, subok=type(part) is Followed)
+    array = np.array(part, subok=type(part) is FollowedIndex)
     if array.dtype.kind in "iu" or (array.size == 0 and not isinstance(part, np.ndarray)):
         array = array.astype(np.intp, copy=False)
     if array.dtype.kind not in "ib":
@@ -56,8 +59,7 @@ def _last_writers(shape: tuple[int, ...], index: Any) -> Any:
     return last[index] == writers
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def scatter_add(v, index=(), shape=()):
     """Zeros of ``shape`` with ``v`` added at ``index``, as often as a place is named there."""
     out = np.zeros(shape, v.dtype)
@@ -98,8 +100,7 @@ def check_fits(dtype, x):
         raise TypeError(f"values of dtype {dtype} do not fit into an array of dtype {x.dtype}")
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def put(x, v, index=()):
     """A copy of ``x`` with ``v`` at ``index``."""
     check_fits(np.result_type(v), x)
@@ -116,7 +117,7 @@ def item(x: Any, index: Any) -> Any:
         carrier = first_hidden((index,))
         if carrier is None or isinstance(x, Hidden):
             raise
-        return carrier.__array_function__(operator.getitem, (type(carrier),), (x, index), {})
+        return carrier.call(operator.getitem, (x, index))
 
 
 declare(operator.getitem, "x, index", item, name="index")

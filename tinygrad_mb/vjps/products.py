@@ -7,7 +7,7 @@ import string
 import numpy as np
 
 from ..autodiff import Hidden
-from ..custom import plain_arrays, primitive
+from ..custom import plain_arrays, plain_primitive
 from ..errors import einsum_hint, matmul_hint
 from ..primitives import PRIMITIVES, defvjp
 from .helpers import expand, product
@@ -56,8 +56,7 @@ def matmul_vjp_y(g, x, y_shape):
     return x.swapaxes(-1, -2) @ g
 
 
-@primitive(variadic=True)
-@plain_arrays
+@plain_primitive(variadic=True)
 def einsum(operands, subscripts=""):
     """``np.einsum`` with its subscripts spelled out: no ellipsis, and the result after an arrow."""
     large = sum([x.size for x in operands]) > 1024  # finding an order, or a BLAS product, takes a while itself

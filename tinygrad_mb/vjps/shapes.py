@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..custom import plain_arrays, primitive
+from ..custom import plain_primitive, primitive
 from ..errors import NotDifferentiableError
 from ..primitives import declare, defvjp
 from .helpers import along
@@ -41,8 +41,7 @@ def astype(x, dtype=float):
     return x.astype(dtype)
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def pad(a, widths=(), value=0.0):
     """A frame of constants around an array; ``widths`` has a pair (before, after) for each axis."""
     return np.pad(a, widths, constant_values=value)

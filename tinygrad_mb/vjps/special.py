@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..custom import plain_arrays, primitive
+from ..custom import plain_primitive, primitive
 from ..errors import linear_hint
 from ..primitives import PRIMITIVES, defvjp
 from .helpers import product, restore_axes, total
@@ -185,16 +185,14 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
 # --------------------------------------------------------------------------------------- losses and layers
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def cross_entropy(logits: Any, labels: Any) -> Any:
     """-log softmax(logits) at the labels, for integer labels in the range of the last axis."""
     shifted = _less_largest(logits, -1)
     return np.log(total(np.exp(shifted), -1, False)) - shifted[_places(labels)]
 
 
-@primitive
-@plain_arrays
+@plain_primitive
 def softmax_minus_one_hot(logits: Any, labels: Any) -> Any:
     """The softmax of the last axis, less one at the labels: the gradient of the cross-entropy."""
     out = _softmax(logits, -1)
