@@ -230,6 +230,15 @@ def test_the_form_of_a_derivation(file, monkeypatch, form):
     assert file("derive", userfile.EXAMPLE) == (0, "as text\n", "")
 
 
+def test_a_branch_that_no_derivation_can_follow_is_shown_where_it_is(file):
+    text = userfile.EXAMPLE.replace("    return np.square", "    if x.sum() > 0: y = 2 * y\n    return np.square")
+    code, out, err = file("derive", text)
+    assert (code, out) == (2, "")
+    assert re.findall(r'File "(.*)", line (\d+)', err) == [("mine.py", "7")]
+    assert "x.sum() > 0" in err
+    assert "the truth value of a traced array" in err
+
+
 def test_only_one_form_at_a_time(capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["derive", "mine.py", "--latex", "--numpy"])
@@ -277,6 +286,9 @@ def test_the_page_about_the_command_line_shows_its_output(tmp_path, monkeypatch,
 
     for command in ("check my_derivation.py", "check my_derivation_wrong.py", "check my_typo.py"):
         assert comparable(shown[command]) == comparable(printed[command]), command
+    formulas = [re.findall(r"^  (\S+) +=", text["derive my_derivation.py"], re.MULTILINE) for text in (shown, printed)]
+    assert formulas[0] == formulas[1]
+    assert {"L", "δf", "∂L/∂W1"} <= set(formulas[0])
     programs = [{}, {}]
     for program, text in zip(programs, (shown, printed), strict=True):
         exec(text["derive my_derivation.py --numpy"], program)
