@@ -25,6 +25,7 @@ from ..primitives import PRIMITIVES, is_own
 from ..vjps import products, shapes
 from ..vjps.indexing import freeze
 from .batched import _WRITERS as WRITERS
+from .hidden import Carrier
 from .hidden import inside as carriers_inside
 
 # What tells of shapes and dtypes, and not of values.
@@ -151,6 +152,11 @@ class Traced(Methods, Hidden):
         self._writer = writer
         self._level = 0
 
+    def call(self, function: Callable[..., Any], args: Any) -> Any:
+        """What a function gives for arguments among which this array is."""
+        above = carriers_inside(args)
+        return above[0].call(function, args) if above else call(function, args, {})
+
     def dense(self) -> Traced:
         """The array itself."""
         return self
@@ -218,8 +224,8 @@ class Traced(Methods, Hidden):
     def __array_function__(self, function, types, args, kwargs):
         if any(issubclass(cls, Recorded) for cls in types):
             return NotImplemented
-        if above := carriers_inside((args, kwargs)):
-            return above[0].__array_function__(function, types, args, kwargs)
+        if any(issubclass(cls, Carrier) for cls in types):
+            return NotImplemented
         if kwargs.get("out") is not None:
             raise NotDifferentiableError(f"{full_name(function)}: out= is not supported here: use the result.")
         return call(function, args, kwargs)
