@@ -81,8 +81,15 @@ class Equations:
     # --------------------------------------------------------------------------------- which lines there are
 
     def _inlined(self) -> list[Equation]:
-        found = self._read(lambda v, meaning: v.name is not None or v.role != "value")
-        uses = Counter(_operands(form for e in found for form in e.forms))
+        """The lines that a person would write; twice, since what takes part in a longer formula may vanish in it."""
+        shown = set(self.program.variables())
+        for _ in range(2):
+            found = self._read(lambda v, meaning: v in shown and (v.name is not None or v.role != "value"))  # noqa: B023
+            found = self._worth_a_line(Counter(_operands(form for e in found for form in e.forms)))
+            shown = {e.left for e in found}
+        return found
+
+    def _worth_a_line(self, uses: Counter[Expr]) -> list[Equation]:
         forced: set[Variable] = set()
         while True:
             found = self._read(partial(self._is_kept, uses, forced))
@@ -119,6 +126,9 @@ class Equations:
                 if meaning.op == "apply" and meaning.data == "sigmoid":  # p = 1 / (1 + exp(-z)): exp(-z) = (1 - p) / p
                     odds = divide(add(ONE, negative(symbol)), symbol)
                     known.setdefault(apply("exp", negative(meaning.args[0])), odds)
+                if meaning.op == "apply" and meaning.data == "softplus":
+                    z = meaning.args[0]
+                    known.setdefault(apply("exp", add(z, negative(symbol))), apply("sigmoid", z))
         needed = {*self.gradients, program.loss}
         used = []
         for equation in reversed(found):

@@ -56,3 +56,35 @@ def example_axis(x: Expr) -> int | None:
             if example_axis(arg) == 0 and x.shape[0] == arg.shape[0]:
                 return 0
     return None
+
+
+_ELEMENTWISE = frozenset(("add", "multiply", "power", "apply", "compare", "not", "where", "broadcast"))
+_BY_IMAGE = frozenset(("convolution", "deconvolution", "pool", "unpool", "patches", "unpatch"))
+
+
+def has_elements(x: Expr, n: int) -> bool:
+    """Whether indices for the n leading axes of x can stand at its operands, so that ``(a + b)[i]`` is a[i] + b[i]."""
+    if not x.args or n == 0:
+        return True
+    if x.op in _ELEMENTWISE:
+        return all(arg.ndim in (0, x.ndim) or example_axis(arg) is None for arg in x.args)
+    if x.op == "matmul":
+        a, b = x.args
+        return n < a.ndim == x.ndim + (b.ndim == 1) and (b.ndim < 3 or example_axis(b) in (None, 0))
+    if x.op == "outer":
+        return n == 1
+    if x.op in ("sum", "max", "min", "logsumexp"):
+        return min(x.data[0]) >= n
+    if x.op == "softmax":
+        return min(x.data) >= n
+    if x.op == "transpose":
+        return x.data[:n] == tuple(range(n))
+    if x.op == "reshape":
+        return x.shape[:n] == x.args[0].shape[:n]
+    if x.op in ("pick", "onehot"):
+        return x.args[-1].ndim >= n
+    if x.op == "gather":
+        return example_axis(x.args[0]) is None and x.args[1].ndim >= n
+    if x.op == "index":
+        return all(part == slice(None) for part in x.payload[:n])
+    return x.op in _BY_IMAGE and n == 1

@@ -131,7 +131,10 @@ def broadcast(x: Expr, shape: Shape) -> Expr:
         return x
     if x.op == "broadcast":
         return broadcast(x.args[0], shape)
-    if x.op == "multiply":
+    if x.op == "multiply" and x.shape:
+        scalars, arrays = scalars_first(x)
+        if scalars:
+            return multiply(*scalars, broadcast(arrays, shape))
         for k, factor in enumerate(x.args):
             if joint_shape([factor, *x.args[:k], *x.args[k + 1 :]]) == shape:
                 return x
@@ -228,6 +231,11 @@ def multiply(*args: Expr) -> Expr:
             exponents[base] = exponents.get(base, Fraction(0)) + exponent
     if coefficient == 0:
         return broadcast(ZERO, shape)
+    for base in [b for b, n in exponents.items() if b.op == "sum" and n == -1 and b.data[1]]:
+        powers, axes = base.args[0], base.data[0]
+        if powers.op == "apply" and powers.data == "exp" and exponents.get(powers) == 1:
+            del exponents[base], exponents[powers]
+            exponents[Expr("softmax", powers.args, axes, powers.shape)] = Fraction(1)
     for base in [b for b in exponents if b.op == "apply" and b.data == "exp"]:
         logistic = apply("sigmoid", negative(base.args[0]))
         if logistic in exponents:  # exp(-z) / (1 + exp(-z))
@@ -358,9 +366,10 @@ def transpose(x: Expr, axes: Iterable[int]) -> Expr:
         return transpose(x.args[0], [x.data[k] for k in order])
     if x.op == "broadcast" and not x.args[0].shape:
         return broadcast(x.args[0], tuple(x.shape[k] for k in order))
-    if x.op == "matmul" and x.ndim == 2 and all(arg.ndim == 2 for arg in x.args):
+    flipped = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+    if x.op == "matmul" and order == flipped and all(arg.ndim == x.ndim for arg in x.args):
         a, b = x.args
-        return matmul(transpose(b, (1, 0)), transpose(a, (1, 0)))
+        return matmul(transpose(b, order), transpose(a, order))
     return Expr("transpose", (x,), order, tuple(x.shape[k] for k in order))
 
 

@@ -15,6 +15,7 @@ from .unicode import Text
 
 Symbol = Callable[..., str]  # of a variable, with the indices that stand below it
 
+_SHOWN = {"losses": "ℓ", "y_hat": "ŷ"}
 _RAISED = str.maketrans("()0123456789", "⁽⁾⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -49,15 +50,16 @@ class Formulas:
             else:
                 name = self._name(v)
                 self.latex_symbols[v.index] = _in_latex(name, taken)
-                self.text_symbols[v.index] = _in_text({"losses": "ℓ", "y_hat": "ŷ"}.get(name, name))
+                self.text_symbols[v.index] = _in_text(_SHOWN.get(name, name))
 
     def _gradient(self, v: Variable) -> None:
-        path = self.equations.gradients[v]
-        inputs, paths = self.program.inputs, self.program.paths
-        below = next((p for p in inputs if p.role == "parameter" and paths.get(p) == path), None)
-        latex = notation.escaped(path) if below is None else self.latex_symbols[below.index]()
-        self.latex_symbols[v.index] = _fixed(rf"\frac{{\partial {self.loss[0]}}}{{\partial {latex}}}")
-        self.text_symbols[v.index] = _fixed(f"∂{self.loss[1]}/∂{path if below is None else below.name}")
+        """The symbol of a gradient; of several, where parameters have the same."""
+        latex, text = [], []
+        for p in self.program.inputs:
+            if p.role == "parameter" and self.program.outputs.get(self.program.paths[p]) is v:
+                latex.append(rf"\frac{{\partial {self.loss[0]}}}{{\partial {self.latex_symbols[p.index]()}}}")
+                text.append(f"∂{self.loss[1]}/∂{p.name}")
+        self.latex_symbols[v.index], self.text_symbols[v.index] = _fixed(" = ".join(latex)), _fixed(" = ".join(text))
 
     def _delta(self, v: Variable, part: str, taken: set[str]) -> None:
         """The symbol of a cotangent; ``part`` tells the contributions of several uses of one value apart."""
@@ -66,7 +68,7 @@ class Formulas:
         symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
         delta = rf"\delta^{{{part}}}" if part else r"\delta"
         self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
-        self.text_symbols[v.index] = _in_text(f"δ{part.translate(_RAISED)}{name}")
+        self.text_symbols[v.index] = _in_text(f"δ{part.translate(_RAISED)}{_SHOWN.get(name, name)}")
 
     def _name(self, v: Variable) -> str:
         if v.name is not None:

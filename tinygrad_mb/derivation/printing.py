@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from .examples import example_axis
-from .expressions import Expr, Shape, is_number, only_ones
+from .examples import example_axis, has_elements
+from .expressions import Expr, Shape, is_number, multiply, only_ones
 
 SUM, PRODUCT, CHAIN, POWER, ATOM = range(1, 6)  # how tightly an expression holds together
 Part = tuple[str, int]
@@ -61,6 +61,10 @@ class Printer(ABC):
 
     def part(self, x: Expr) -> Part:
         """An expression, and how tightly it holds together."""
+        below = self.indices_of(x)
+        if not has_elements(x, len(below)):
+            with self.each(()):
+                return self.indexed(self.within(x, ATOM), list(below)), ATOM
         writer: Callable[[Expr], Part] = getattr(self, f"_{x.op}")
         return writer(x)
 
@@ -255,6 +259,10 @@ class Printer(ABC):
         axes, inside = x.data[0], x.args[0]
         if inside.op == "power" and inside.data == 2 and self._is_norm(x):
             return self.square(self.norm(self.write(inside.args[0]))), POWER
+        if example_axis(inside) is None and len(axes) == inside.ndim:
+            plain = LETTERS[1 : 1 + inside.ndim]
+            with self.each(inside.shape, plain, whole=True):
+                return f"{self.over(plain)}{self.within(inside, PRODUCT)}", PRODUCT
         if example_axis(inside) != 0:
             return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
         done, n = len(self.indices_of(inside)), len(axes)
@@ -287,13 +295,15 @@ class Printer(ABC):
 
     def _matmul(self, x: Expr) -> Part:
         a, b = x.args
-        if self.whole and len(self.indices_of(x)) == x.ndim and b.ndim > 1:
-            with self.each(self.sizes[:-1], "".join(self.indices[:-1])):
-                return self.indexed(self.brackets(self.write(x)), [*self.indices_of(x), LETTERS[x.ndim - 1]]), ATOM
+        stack = len(self.indices_of(x))
         left = self.within(a, CHAIN)
         if a.ndim == 1 == b.ndim:
             left = self.transposed(self.within(a, ATOM))
-        right = self.within(b, CHAIN)
+        if stack > b.ndim - 2 and example_axis(b) == 0:  # the rows of a product have the whole right factor
+            with self.each(self.sizes[: b.ndim - 2], "".join(self.indices[: b.ndim - 2])):
+                right = self.within(b, CHAIN)
+        else:
+            right = self.within(b, CHAIN)
         return f"{left}{self.gap(left, right)}{right}", CHAIN
 
     def _outer(self, x: Expr) -> Part:
@@ -339,12 +349,10 @@ class Printer(ABC):
         if is_number(inside, 0):
             return "0", ATOM
         text = self.within(inside, CHAIN)
-        if inside.ndim == 1 and x.ndim == 2:
+        if inside.shape[-1:] == x.shape[-1:]:
             return f"{self.ones}{self.gap(self.ones, text)}{text}", CHAIN
-        if inside.ndim == 2 == x.ndim and inside.shape[1] == 1:
-            ones = self.transposed(self.ones)
-            return f"{text}{self.gap(text, ones)}{ones}", CHAIN
-        return f"{text}{self.gap(text, self.ones)}{self.ones}", CHAIN
+        ones = self.transposed(self.ones) if x.ndim == 2 else self.ones
+        return f"{text}{self.gap(text, ones)}{ones}", CHAIN
 
     def _apply(self, x: Expr) -> Part:
         inside = [self.write(arg) for arg in x.args]
@@ -371,9 +379,8 @@ class Printer(ABC):
 
     def _where(self, x: Expr) -> Part:
         condition, a, b = x.args
-        chosen, other = self.within(a, POWER), self.within(b, POWER)
-        mask = self.within(condition, POWER)
-        return f"{mask}{self.dot}{chosen} + {self.brackets(f'1 {self.minus} {mask}')}{self.dot}{other}", SUM
+        chosen, other = multiply(condition, a), multiply(Expr("not", (condition,), None, condition.shape), b)
+        return self.part(Expr("add", (chosen, other), None, x.shape))
 
     def _pick(self, x: Expr) -> Part:
         inside, labels = x.args

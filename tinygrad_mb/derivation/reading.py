@@ -209,8 +209,9 @@ def _swapaxes(r: Reader, x: Any, axis1: int, axis2: int) -> Expr:
 
 
 def _reshape(r: Reader, x: Any, shape: Any) -> Expr:
-    x, shape = r.expression(x), [int(n) for n in _tuple(shape)]
-    return convolutions.by_kernels(x, shape) or reshape(x, shape)
+    x, shape = r.expression(x), tuple(int(n) for n in _tuple(shape))
+    scalars, x = scalars_first(x)
+    return broadcast(multiply(*scalars, convolutions.by_kernels(x, shape) or reshape(x, shape)), shape)
 
 
 def _matmul(r: Reader, x: Any, y: Any) -> Expr:
@@ -366,7 +367,7 @@ _BY_FUNCTION: dict[Any, Read] = {
     np.square: _elementwise(lambda x: power(x, 2)), np.sqrt: _elementwise(lambda x: power(x, HALF)),
     np.exp: _elementwise(known.exp), np.log: _elementwise(known.log), np.log1p: _elementwise(known.log1p),
     np.expm1: _elementwise(lambda x: add(known.exp(x), number(-1))),
-    np.logaddexp: _elementwise(lambda x, y: apply("log", add(known.exp(x), known.exp(y)))),
+    np.logaddexp: _elementwise(known.logaddexp),
     np.maximum: _elementwise(known.maximum), np.minimum: _function("min"),
     np.absolute: _function("abs"), np.fabs: _function("abs"), np.sign: _function("sign"),
     **{f: _function(f.__name__) for f in (

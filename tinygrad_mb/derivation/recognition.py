@@ -36,6 +36,12 @@ def exp(x: Expr) -> Expr:
     """The exponential; that of a logarithm is what it was the logarithm of."""
     if x.op == "apply" and x.data == "log":
         return x.args[0]
+    if is_number(x, 0):
+        return ONE
+    if x.op == "add" and len(x.args) == 2:
+        for z, other in (x.args, x.args[::-1]):
+            if other == negative(apply("softplus", z)):
+                return apply("sigmoid", z)
     shifted = _without(x, "logsumexp")
     return softmax(*shifted) if shifted else apply("exp", x)
 
@@ -58,6 +64,14 @@ def log1p(x: Expr) -> Expr:
     if x.op == "apply" and x.data == "exp":
         return apply("softplus", x.args[0])
     return apply("log", add(ONE, x))
+
+
+def logaddexp(x: Expr, y: Expr) -> Expr:
+    """log(exp(x) + exp(y))."""
+    for z, other in ((x, y), (y, x)):
+        if is_number(other, 0):
+            return apply("softplus", z)
+    return apply("log", add(exp(x), exp(y)))
 
 
 def softmax(x: Expr, axes: tuple[int, ...]) -> Expr:
@@ -117,6 +131,10 @@ def where(condition: Expr, x: Expr, y: Expr) -> Expr:
     """One or the other; a choice against zero is a product with the condition."""
     if condition.op == "apply" and condition.data == "isfinite" and condition.args[0] == x:
         return x
+    if condition.op == "compare" and condition.args[0] == y and is_number(x, 0):
+        bound = condition.args[1]
+        if bound.op == "number" and not is_number(bound):  # 0 in the place of an infinity
+            return y
     shape = np.broadcast_shapes(condition.shape, x.shape, y.shape)
     if is_number(y, 0) and _is_condition(condition):
         return broadcast(multiply(x, condition), shape)
@@ -201,9 +219,10 @@ def norm(x: Expr, axes: tuple[int, ...], keepdims: bool) -> Expr:
 
 def product_of_rows(x: Expr, y: Expr) -> Expr | None:
     """``x @ y`` where it sums over all places of arrays of rows: reshaped to matrices, transposed and multiplied."""
+    (left, x), (right, y) = scalars_first(x), scalars_first(y)
     if x.op != "transpose" or x.data != (1, 0) or x.args[0].op != "reshape" or y.op != "reshape":
         return None
     a, b = x.args[0].args[0], y.args[0]
     if a.ndim == b.ndim > 2 and a.shape[:-1] == b.shape[:-1] and y.ndim == 2 and y.shape[1] == b.shape[-1]:
-        return Expr("examples", (a, b), None, (a.shape[-1], b.shape[-1]))
+        return multiply(*left, *right, Expr("examples", (a, b), None, (a.shape[-1], b.shape[-1])))
     return None

@@ -1,0 +1,237 @@
+"""Pages of formulas: kept ones, and what is printed is what was computed.
+
+``python tests/derivation/test_formulas.py`` prints the kept pages anew.
+"""
+
+# ruff: noqa: RUF001
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import batch_models
+from evaluator import evaluate
+from models import MODELS, M
+
+import tinygrad_mb as tg
+from tinygrad_mb import nn
+from tinygrad_mb.derivation.derive import derive
+from tinygrad_mb.derivation.expressions import Expr
+from tinygrad_mb.derivation.formulas import Formulas
+from tinygrad_mb.derivation.passes import simplify
+from tinygrad_mb.pytrees import Nest
+
+GOLDEN = Path(__file__).parent / "golden"
+NAMES = [model.name for model in MODELS]
+
+
+def derivation(model, m=M):
+    return derive(model.loss, model.params, *model.batch(m))
+
+
+def different(found, expected):
+    """By how much, where numbers near one and larger are measured by their size."""
+    found, expected = np.asarray(found, float), np.asarray(expected, float)
+    assert found.shape == expected.shape
+    return np.abs(found - expected).max(initial=0) / max(1, np.abs(expected).max(initial=0))
+
+
+def assert_true(formulas, gradients):
+    """Every form of every line, computed from the lines before it alone, is the number that the program found."""
+    program = formulas.program
+    values = {v.index: v.value for v in program.inputs}
+    for left, forms, _, _ in formulas.lines:
+        for form in forms:
+            found = evaluate(form, values)
+            expected = values.get(left.index, left.value)
+            assert expected is None or different(found, expected) < 1e-10, (left, form)
+            values[left.index] = found
+    leaves = Nest(gradients)
+    assert list(program.outputs) == leaves.paths
+    for v, gradient in zip(program.outputs.values(), leaves.leaves, strict=True):
+        assert different(values[v.index], gradient) < 1e-10, v
+
+
+def gradients_of(loss, params, batch):
+    return tg.grad(lambda params, *batch: loss(params, *batch).sum())(params, *batch)
+
+
+# ------------------------------------------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_the_pages_are_the_ones_kept(model):
+    found = derivation(model)
+    assert found.latex() + "\n" == (GOLDEN / f"{model.name}.tex").read_text()
+    assert found.text() + "\n" == (GOLDEN / f"{model.name}.txt").read_text()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_no_number_of_a_run_is_left_over_in_a_page(model):
+    assert derivation(model, 11).text() == derivation(model).text()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_each_formula_gives_the_numbers_of_the_program(model, inline):
+    for m in (M, 2):
+        formulas = Formulas(simplify(derivation(model, m).program), inline)
+        assert_true(formulas, gradients_of(model.loss, model.params, model.batch(m)))
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("model", [m for m in batch_models.MODELS if m.name != "one_hot_targets"], ids=lambda m: m.name)
+def test_each_formula_of_all_kinds_of_models_gives_the_numbers_of_the_program(model, inline):
+    formulas = Formulas(simplify(derive(model.losses, model.params, *model.batch).program), inline)
+    assert_true(formulas, gradients_of(model.losses, model.params, model.batch))
+    assert formulas.latex()
+    assert formulas.text()
+
+
+def test_a_formula_that_is_wrong_is_found_out():
+    model = MODELS[NAMES.index("softmax_net")]
+    for changed in range(3):
+        formulas = Formulas(simplify(derivation(model).program))
+        gradients = gradients_of(model.loss, model.params, model.batch(M))
+        assert_true(formulas, gradients)
+        at = next(k for k, line in enumerate(formulas.lines) if line.left.name == ("dz3", "h2", "dW1")[changed])
+        form = formulas.lines[at].forms[-1]
+        wrong = Expr("multiply", (form,), 1 + 1e-8, form.shape)
+        formulas.lines[at] = formulas.lines[at]._replace(forms=(wrong,))
+        with pytest.raises(AssertionError):
+            assert_true(formulas, gradients)
+
+
+# -------------------------------------------------------------------------------------- as a person would
+
+X, Y, LABELS = np.random.default_rng(0).normal(size=(5, 3)), np.arange(5) / 3, np.array([0, 3, 1, 0, 1])
+CASES = []
+
+
+def case(*lines, labels=False, **shapes):
+    """Enter a loss with lines that its page has; gaps for the alignment do not count."""
+
+    def enter(loss):
+        rng = np.random.default_rng(len(CASES))
+        params = {name: rng.normal(0, 0.6, shape) for name, shape in shapes.items()}
+        CASES.append(pytest.param(loss, params, (X, LABELS if labels else Y), lines, id=loss.__name__))
+        return loss
+
+    return enter
+
+
+@case("∂L/∂w = (1/m) xᵀ (s − y) = (1/m) Σᵢ xᵢᵀ (sᵢ − yᵢ)", w=(3,))
+def logistic_by_hand(p, x, y):
+    s = nn.sigmoid(x @ p["w"])
+    return -(y * np.log(s) + (1 - y) * np.log(1 - s)).mean()
+
+
+@case("p = σ(z)", "∂L/∂w = (2/m) xᵀ ((p − y) ⊙ p ⊙ (1 − p)) = (2/m) Σᵢ xᵢᵀ ((pᵢ − yᵢ) pᵢ (1 − pᵢ))", w=(3,))
+def logistic_in_pieces(params, x, y):
+    p = 1 / (1 + np.exp(-(x @ params["w"])))
+    return np.square(p - y).mean()
+
+
+@case("L = (1/m) Σᵢ (log(1 + exp(zᵢ)) − yᵢ zᵢ)", "δz = (1/m) (σ(z) − y)", w=(3,), b=())
+def logistic_from_logits(p, x, y):
+    z = x @ p["w"] + p["b"]
+    return (np.logaddexp(z, 0) - y * z).mean()
+
+
+@case("L = (1/m) Σᵢ (logsumexpⱼ(zᵢ) − z[i, yᵢ])", labels=True, W=(3, 4))
+def softmax_in_pieces(p, x, y):
+    z = x @ p["W"]
+    return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean()
+
+
+@case("p = softmax(u2)", "L = −(1/m) Σᵢ log p[i, yᵢ]", labels=True, W=(3, 4))
+def softmax_with_a_shift(params, x, y):
+    z = x @ params["W"]
+    p = np.exp(z - z.max(axis=1, keepdims=True)) / np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(len(y)), y]).mean()
+
+
+@case("∂L/∂W = (1/m) xᵀ (exp(logp) − onehot(y)) = (1/m) Σᵢ xᵢᵀ (exp(logpᵢ) − onehot(yᵢ))", labels=True, W=(3, 4))
+def softmax_by_its_logarithm(p, x, y):
+    return -nn.log_softmax(x @ p["W"])[np.arange(len(y)), y].mean()
+
+
+@case("L = (1/m) Σᵢ |zᵢ − yᵢ| + 0.3 ‖w‖", "∂L/∂w = (0.3 / ‖w‖) w + xᵀ δz = (0.3 / ‖w‖) w + Σᵢ xᵢᵀ δzᵢ", w=(3,), b=())
+def norms(p, x, y):
+    return np.abs(x @ p["w"] + p["b"] - y).mean() + 0.3 * np.linalg.norm(p["w"])
+
+
+@case("L = (1/m) Σᵢ (zᵢ − yᵢ)² + (1/2) ‖w‖²", w=(3,))
+def ridge(p, x, y):
+    return np.square(x @ p["w"] - y).mean() + 0.5 * (p["w"] ** 2).sum()
+
+
+@case("h = max(0, z)", "δz = (2/m) (h − y) ⊙ [z > 0]", w=(3,), b=())
+def maximum_with_zero(p, x, y):
+    z = x @ p["w"] + p["b"]
+    return np.square(nn.relu(z) - y).mean()
+
+
+@case("L = (1 / (m − 1)) Σᵢ u1ᵢ²", w=(3,))
+def unbiased_variance(p, x, y):
+    return np.var(x @ p["w"], ddof=1)
+
+
+@case("∂L/∂a = ∂L/∂c = Σᵢ δzᵢ", w=(3,), a=(), c=())
+def two_parameters_with_one_gradient(p, x, y):
+    z = x @ p["w"] + p["a"] + p["c"]
+    return np.square(z - y).mean()
+
+
+@case("∂ℒ/∂L = (2/m) xᵀ (z − y) = (2/m) Σᵢ xᵢᵀ (zᵢ − yᵢ)", L=(3,))
+def a_parameter_called_as_the_loss(p, x, y):
+    return np.square(x @ p["L"] - y).mean()
+
+
+@pytest.mark.parametrize(("loss", "params", "batch", "lines"), CASES)
+def test_it_is_written_as_a_person_would(loss, params, batch, lines):
+    found = derive(loss, params, *batch)
+    page = [" ".join(line.split()) for line in found.text().splitlines()]
+    for line in lines:
+        assert line in page, found.text()
+    assert_true(Formulas(simplify(found.program)), gradients_of(loss, params, batch))
+
+
+def test_the_parts_of_a_delta_are_told_apart():
+    def loss(p, x, y):
+        h = x @ p["W"]
+        mu, var = h.mean(axis=1, keepdims=True), h.var(axis=1, keepdims=True)
+        n = (h - mu) / np.sqrt(var + 1e-5)
+        return np.square((n * p["gain"] + p["bias"]) @ p["w"] - y).mean()
+
+    params = {"W": np.ones((3, 4)) + np.arange(4), "gain": np.ones(4), "bias": np.ones(4), "w": np.arange(4.0)}
+    page = derive(loss, params, X, Y).text()
+    assert "δ⁽¹⁾u1" in page
+    assert "δ⁽²⁾u1" in page
+    assert "u1 = h − mu" in " ".join(page.split())
+
+
+def test_a_notebook_shows_the_page():
+    found = derivation(MODELS[0])
+    assert found._repr_latex_() == f"$\\displaystyle {found.latex()}$"
+
+
+def test_a_long_chain_is_fine():
+    def loss(p, x, y):
+        h = x
+        for _ in range(200):
+            h = np.tanh(h * p["w"])
+        return (h.sum(axis=1) - y).mean()
+
+    page = derive(loss, {"w": np.ones(3)}, X, Y).text()
+    assert "h200 = tanh(z200)" in " ".join(page.split())
+
+
+if __name__ == "__main__":
+    for each in MODELS:
+        (GOLDEN / f"{each.name}.tex").write_text(derivation(each).latex() + "\n")
+        (GOLDEN / f"{each.name}.txt").write_text(derivation(each).text() + "\n")
