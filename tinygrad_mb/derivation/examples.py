@@ -74,11 +74,11 @@ def has_elements(x: Expr, n: int) -> bool:
     if x.op == "outer":
         return n == 1
     if x.op in ("sum", "max", "min", "logsumexp"):
-        return min(x.data[0]) >= n
+        return bool(min(x.data[0]) >= n)
     if x.op == "softmax":
-        return min(x.data) >= n
+        return bool(min(x.data) >= n)
     if x.op == "transpose":
-        return x.data[:n] == tuple(range(n))
+        return tuple(x.data[:n]) == tuple(range(n))
     if x.op == "reshape":
         return x.shape[:n] == x.args[0].shape[:n]
     if x.op in ("pick", "onehot"):

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from . import notation
@@ -15,7 +16,6 @@ from .unicode import Text
 
 Symbol = Callable[..., str]  # of a variable, with the indices that stand below it
 
-_SHOWN = {"losses": "ℓ", "y_hat": "ŷ"}
 _RAISED = str.maketrans("()0123456789", "⁽⁾⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -50,7 +50,7 @@ class Formulas:
             else:
                 name = self._name(v)
                 self.latex_symbols[v.index] = _in_latex(name, taken)
-                self.text_symbols[v.index] = _in_text(_SHOWN.get(name, name))
+                self.text_symbols[v.index] = _in_text(_shown(name))
 
     def _gradient(self, v: Variable) -> None:
         """The symbol of a gradient; of several, where parameters have the same."""
@@ -68,7 +68,7 @@ class Formulas:
         symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
         delta = rf"\delta^{{{part}}}" if part else r"\delta"
         self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
-        self.text_symbols[v.index] = _in_text(f"δ{part.translate(_RAISED)}{_SHOWN.get(name, name)}")
+        self.text_symbols[v.index] = _in_text(f"δ{part.translate(_RAISED)}{_shown(name)}")
 
     def _name(self, v: Variable) -> str:
         if v.name is not None:
@@ -117,6 +117,11 @@ class Formulas:
         return "\n\n".join(out)
 
 
+def _shown(name: str) -> str:
+    """A name as text shows it."""
+    return "ŷ" if name == "y_hat" else re.sub(r"^losses(?=\d*$)", "ℓ", name)
+
+
 def _fixed(text: str) -> Symbol:
     return lambda indices=(): text
 
@@ -134,7 +139,7 @@ def _in_text(text: str) -> Symbol:
 
 def _in_latex(name: str, taken: set[str]) -> Symbol:
     """The name in LaTeX; as it stands, if another one looks the same there."""
-    name = {"losses": "ell"}.get(name, name)
+    name = re.sub(r"^losses(?=\d*$)", "ell", name)
     plain = notation.latex_name(name)
     if plain in taken:
         return lambda indices=(): notation.escaped(name) + notation.subscript(list(indices))
