@@ -1,5 +1,7 @@
 """What the walk says of examples, compared with one backward for each example's loss alone."""
 
+import re
+
 import numpy as np
 import pytest
 from batch_models import MODELS, M
@@ -10,7 +12,11 @@ from tinygrad_mb.derivation import contributions
 from tinygrad_mb.derivation.contributions import Walk
 from tinygrad_mb.derivation.explain import Explanation
 
+BY_VMAP = ("each_example_by_vmap", "steps_by_vmap", "heads_by_vmap", "a_penalty_on_slopes")
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+every_batch = pytest.mark.parametrize(
+    "model", [model for model in MODELS if model.name not in BY_VMAP], ids=lambda model: model.name
+)
 
 
 def recorded(model):
@@ -26,7 +32,7 @@ def alone(walk, start, i):
     return autodiff.gradient({start: seed}, below)
 
 
-@every_model
+@every_batch
 def test_an_examples_places_and_contributions_are_those_of_its_loss_alone(model):
     params, losses = recorded(model)
     walk = Walk(losses.mean().node)
@@ -64,7 +70,7 @@ def own_places(step, i):
     return np.broadcast_to((owner == i).reshape(shape), places.shape)
 
 
-@every_model
+@every_batch
 def test_what_is_received_adds_up_to_the_delta(model):
     _, losses = recorded(model)
     walk = Walk(losses.mean().node)
@@ -161,6 +167,23 @@ def test_losses_of_tokens_in_one_row_are_told_apart_down_to_where_they_are_put_i
     assert step_of(walk, "logits").places is None
     assert not any(use.each for step in walk.steps.values() for use in step.passed)
     assert "NB: from here on the examples are not told apart" in Explanation(walk).about("#3")
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if m.name in BY_VMAP], ids=lambda model: model.name)
+def test_inside_vmap_sums_over_what_it_hides_are_found_and_examples_not_told_apart(model):
+    params, losses = recorded(model)
+    walk = Walk(losses.mean().node)
+    assert (walk.examples, walk.reason) == (0, "a part of the loss is computed inside vmap")
+    text = str(Explanation(walk))
+    if model.name in ("each_example_by_vmap", "steps_by_vmap"):
+        lengths = {use.hidden for step in walk.steps.values() for use in step.passed if use.hidden}
+        assert lengths == {(5,) if model.name == "each_example_by_vmap" else (6,)}
+        assert re.search(r"→ W: .*← Σ over the [56] examples that vmap hides", text)
+        assert "; the examples that vmap hides are along axis 0" in text
+    assert walk.steps[params["W"].node].delta.shape == params["W"].shape
+    assert not any(use.each is not None for step in walk.steps.values() for use in step.passed)
+    if model.name != "a_penalty_on_slopes":
+        assert re.search(r"with axis \d hidden by vmap again$", text, re.MULTILINE)
 
 
 def test_a_batch_of_one():

@@ -34,9 +34,10 @@ class Use:
     places    the places of the examples in what is passed on, where each has its own; None elsewhere
     each      what each example contributes, where the contributions are added up here; None elsewhere
     lost      whether the examples stay apart here, and at places that are not followed any further
+    hidden    the lengths of the axes that vmap hides from the operation, and not from the value: they are summed over
     """
 
-    __slots__ = ("each", "lost", "node", "parent", "places", "position", "summed")
+    __slots__ = ("each", "hidden", "lost", "node", "parent", "places", "position", "summed")
 
     def __init__(self, node: Node, position: int, summed: tuple[int, ...], passed: Any) -> None:
         self.node = node
@@ -44,9 +45,10 @@ class Use:
         self.parent: Node = node.inputs[position]
         self.summed = summed
         self.places = passed if isinstance(passed, Rows) else None
+        self.hidden = _hidden_from(self.parent, passed) if node.level else ()
         self.each: Carrier | None = None
         self.lost = False
-        if isinstance(passed, Carrier) and self.places is None:
+        if isinstance(passed, Carrier) and self.places is None and not (node.level or self.parent.level):
             self.lost = not summed and _stay_apart(passed)
             self.each = None if self.lost else passed
 
@@ -56,6 +58,16 @@ class Use:
             return self.each.rows(slice(example, example + 1))[0]
         assert self.each is not None
         return self.each.dense()._data[example]
+
+
+def _hidden_from(parent: Node, passed: Any) -> tuple[int, ...]:
+    """The lengths of the hidden axes that a value was made outside of."""
+    found = []
+    while isinstance(passed, Carrier):
+        if passed._level > parent.level:
+            found.append(passed.examples)
+        passed = passed._data
+    return tuple(found)
 
 
 def _stay_apart(passed: Carrier) -> bool:
@@ -72,20 +84,26 @@ class Step:
     """A value whose turn it is in backward, with its complete δ.
 
     node      the value
-    delta     the derivative of the loss by it
+    delta     the derivative of the loss by it; of a value inside vmap with the hidden axes in front
     places    ``delta``, which knows the places of the examples, where each has its own; None elsewhere
     received  the uses of the value, whose contributions make up ``delta``
     passed    the uses that this value makes of others: what goes on from here
     """
 
-    __slots__ = ("delta", "node", "passed", "places", "received")
+    __slots__ = ("_carried", "delta", "node", "passed", "places", "received")
 
     def __init__(self, node: Node, delta: Any) -> None:
         self.node = node
-        self.delta = delta
+        self.delta = autodiff.bare(delta)
+        self._carried = delta
         self.places: Rows | None = None
         self.received: list[Use] = []
         self.passed: list[Use] = []
+
+    @property
+    def cotangent(self) -> Any:
+        """The δ as rules take it: with all that is known of its axes."""
+        return self._carried if self.places is None else self.places
 
     @property
     def mixing(self) -> list[Use]:
@@ -114,12 +132,12 @@ class Walk:
     """
 
     def __init__(self, root: Node) -> None:
-        nodes = differentiable_ancestors([root])
-        if any(node.level for node in nodes):
+        if root.level:
             raise errors.NotDifferentiableError(
                 f"explain: {errors.describe_node(root)} was computed inside vmap, where a line stands for all examples "
                 "at once: explain a loss that is computed outside"
             )
+        nodes = differentiable_ancestors([root])
         deltas = autodiff.gradient({root: np.ones(root.shape, root.dtype)}, nodes)
         self.steps = {node: Step(node, deltas[node]) for node in nodes}
         self.starts, self.examples, self.reason = _losses(root, nodes)
@@ -142,7 +160,7 @@ class Walk:
         node = step.node
         for position, pull, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
             parent = node.inputs[position]
-            passed = pull(step.delta if step.places is None else step.places, node, node.saved)
+            passed = pull(step.cotangent, node, node.saved)
             summed = _broadcast_axes(passed.shape, parent.shape)
             if summed:
                 passed = unbroadcast(passed, parent.shape)
@@ -163,6 +181,8 @@ def _losses(root: Node, nodes: Sequence[Node]) -> tuple[list[Node], int, str]:
     They are what the loss, or the numbers that it is computed from, are reductions of, where they depend on data of
     that length.  NB: a penalty on weights that is made with constants of the same length would be taken for one, too.
     """
+    if any(node.level for node in nodes):
+        return [], 0, "a part of the loss is computed inside vmap"
     if root.shape:
         found = [root]
     else:

@@ -186,7 +186,9 @@ class Explanation:
         elif sources:
             what += f", from {sources[0]}"
         kind: Kind = "sum" if len(sources) > 1 else "line"
-        if step.places is None or not step.delta.ndim:
+        if step.node.level and step.delta.ndim > len(step.node.shape):
+            lines = _numbers(kind, f"{what}; the examples that vmap hides are along axis 0", step.delta)
+        elif step.places is None or not step.delta.ndim:
             lines = _numbers(kind, what, step.delta)
         elif self._example is not None:
             lines = _numbers(kind, f"{what}; of example {self._example}", step.of_example(self._example))
@@ -210,6 +212,9 @@ class Explanation:
         if use.summed:
             axes = f"ax{'i' if len(use.summed) == 1 else 'e'}s {_listed([str(k) for k in use.summed])}"
             text += f", summed over {axes}, which broadcasting made"
+        if use.hidden:
+            sizes = " x ".join(map(str, use.hidden))
+            return [Line("sum", f"{text}   ← Σ over the {sizes} examples that vmap hides")]
         if use.lost:
             return [Line("line", text), Line("note", "NB: from here on the examples are not told apart")]
         if use.each is None:
@@ -265,7 +270,7 @@ def _numbers(kind: Kind, what: str, array: Any) -> list[Line]:
     numbers = text.split("\n")
     if len(numbers) == 1:
         return [Line(kind, f"{what}: {text}")]
-    return [Line(kind, f"{what}:"), *[Line("number", line) for line in numbers]]
+    return [Line(kind, f"{what}:"), *[Line("number", line) for line in numbers if line.strip()]]
 
 
 def _many(n: int, what: str) -> str:

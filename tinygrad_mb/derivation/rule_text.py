@@ -212,6 +212,8 @@ PHRASES: dict[str, Callable[..., Term]] = {
     "sigmoid": _named("sigmoid({0})"),
     "sqrt": lambda a: Term(f"√{a.within(_ATOM)}", _POWER),
     "floor_divide": lambda a, b: Term(f"⌊{a.within(_PRODUCT)} / {b.within(_SIGN)}⌋"),
+    "hide": _named("{0} with axis {2} hidden by vmap again", 0),
+    "reveal": _named("{0} with what vmap hides as axis {3}", 0),
     "unpatch": _named("{0} of each window added to its pixels", 0),
     "patches": _named("{0} cut into windows", 0),
     "_conv2d_vjp_x": _named("δ spread through the kernels {1} over the pixels", 0),
