@@ -220,15 +220,29 @@ def test_a_notebook_shows_the_page():
     assert found._repr_latex_() == f"$\\displaystyle {found.latex()}$"
 
 
-def test_a_long_chain_is_fine():
-    def loss(p, x, y):
-        h = x
-        for _ in range(200):
-            h = np.tanh(h * p["w"])
-        return (h.sum(axis=1) - y).mean()
+def test_what_holds_for_one_run_only_is_said():
+    table = np.arange(100.0).reshape(10, 10)
 
-    page = derive(loss, {"w": np.ones(3)}, X, Y).text()
-    assert "h200 = tanh(z200)" in " ".join(page.split())
+    def loss(p, x, y):
+        return np.square(x @ p["w"] - y * table[len(y), 1]).mean()
+
+    found = derive(loss, {"w": np.ones(3)}, X, Y)
+    assert found.text().endswith("NB: the number 51 holds for 5 examples only")
+    assert r"\text{NB: the number 51 holds for 5 examples only}" in found.latex()
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_long_chains_without_names_have_lines_of_a_readable_length(grows):
+    def loss(p, x, y):
+        x = x * p["w"]
+        for _ in range(80):
+            x = x * (np.sin(x) + x) if grows else np.sin(x)
+        return (x.sum(axis=1) - y).mean()
+
+    batch, params = (X / 10, Y), {"w": np.ones(3) / 10}
+    found = derive(loss, params, *batch)
+    assert max(map(len, found.text().splitlines())) < 250
+    assert_true(Formulas(simplify(found.program)), gradients_of(loss, params, batch))
 
 
 if __name__ == "__main__":

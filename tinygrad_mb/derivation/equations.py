@@ -30,6 +30,7 @@ from .reading import Reader
 from .sizes import form_of
 
 LONG = 9  # operands: a longer formula stops at a value that is computed on the way
+DEEP = 25  # operations inside of one another, likewise
 LIGHT = frozenset((
     "variable", "constant", "number", "size", "reshape", "broadcast", "transpose", "multiply", "add", "power",
     "compare", "not", "index", "gather", "pick", "onehot",
@@ -84,10 +85,13 @@ class Equations:
         """The lines that a person would write; twice, since what takes part in a longer formula may vanish in it."""
         shown = set(self.program.variables())
         for _ in range(2):
-            found = self._read(lambda v, meaning: v in shown and (v.name is not None or v.role != "value"))  # noqa: B023
+            found = self._read(partial(self._is_candidate, shown))
             found = self._worth_a_line(Counter(_operands(form for e in found for form in e.forms)))
             shown = {e.left for e in found}
         return found
+
+    def _is_candidate(self, shown: set[Variable], v: Variable, meaning: Expr) -> bool:
+        return v in shown and (v.name is not None or v.role != "value" or is_long(meaning))
 
     def _worth_a_line(self, uses: Counter[Expr]) -> list[Equation]:
         forced: set[Variable] = set()
@@ -103,7 +107,7 @@ class Equations:
         if self._is_final(v) or v in forced or (v.name is not None and v.role == "value"):
             return True
         often = max(uses[meaning], uses[variable(v)]) > 1
-        return _length(meaning) > LONG or (often and not is_light(meaning, 1 if v in self.owners else 2))
+        return is_long(meaning) or (often and not is_light(meaning, 1 if v in self.owners else 2))
 
     def _is_final(self, v: Variable) -> bool:
         return v in self.gradients or v is self.program.loss
@@ -154,7 +158,7 @@ class Equations:
             repeated = [x for x, n in counts.items() if n > 1 and x.op == "softmax"]
             if not repeated:
                 return equations
-            chosen = max(repeated, key=_length)
+            chosen = max(repeated, key=lambda x: x.length)
             index += 1
             of = chosen.args[0]
             value = special.softmax(of.payload.value, chosen.data[0]) if of.op == "variable" else None
@@ -183,16 +187,14 @@ def _operands(forms: Iterable[Expr]) -> Iterator[Expr]:
             yield from part.args
 
 
-def _length(x: Expr) -> int:
-    """How many operands an expression shows."""
-    if not x.args:
-        return int(x.op in ("variable", "constant"))
-    return min(1000, sum(map(_length, x.args)))
+def is_long(x: Expr) -> bool:
+    """Whether an expression is longer than a line should be, or goes deeper."""
+    return x.length > LONG or x.depth > DEEP
 
 
 def is_light(x: Expr, operands: int) -> bool:
     """Whether an expression is about as short as a name for it would be: it has no more than so many operands."""
-    return _length(x) <= operands and all(part.op in LIGHT for part in walk(x))
+    return x.length <= operands and all(part.op in LIGHT for part in walk(x))
 
 
 def _following(x: Expr) -> Shape:

@@ -23,9 +23,11 @@ class Expr:
     args     the operands: expressions
     data     what else the operation needs to know: axes, an exponent, a function's name; a value that can be hashed
     payload  what an expression stands for and is not part of its identity: a variable, an array
+    length   how many variables it shows, at most 1000
+    depth    how many operations are inside of one another
     """
 
-    __slots__ = ("_hash", "args", "data", "op", "payload", "shape")
+    __slots__ = ("_hash", "args", "data", "depth", "length", "op", "payload", "shape")
 
     def __init__(self, op: str, args: tuple[Expr, ...], data: Any, shape: Shape, payload: Any = None) -> None:
         self.op = op
@@ -33,6 +35,8 @@ class Expr:
         self.data = data
         self.shape = shape
         self.payload = payload
+        self.length: int = min(1000, sum([a.length for a in args])) if args else int(op in ("variable", "constant"))
+        self.depth: int = 1 + max([a.depth for a in args], default=0)
         self._hash = hash((op, args, data, shape))
 
     def __hash__(self) -> int:
@@ -404,7 +408,16 @@ def reshape(x: Expr, shape: Iterable[int]) -> Expr:
         return reduce(x.op, x.args[0], x.data[0], True)
     if x.op == "power":
         return power(reshape(x.args[0], shape), x.data)
+    if x.op == "multiply" and only_ones(x.shape, shape) and _can_widen(x):
+        places = [k for k, n in enumerate(shape) if n != 1]
+        wide = [tuple(f.shape[places.index(k)] if k in places else 1 for k in range(len(shape))) for f in x.args]
+        return multiply(number(x.data), *[reshape(f, n) for f, n in zip(x.args, wide, strict=True)])
     return Expr("reshape", (x,), None, shape)
+
+
+def _can_widen(x: Expr) -> bool:
+    """Whether it is clear which axes of each factor those of the product are."""
+    return 1 not in x.shape and all(factor.ndim == x.ndim for factor in x.args)
 
 
 def only_ones(x: Shape, y: Shape) -> bool:

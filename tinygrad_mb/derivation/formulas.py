@@ -96,7 +96,8 @@ class Formulas:
             backward.insert(0, (rf"\delta_v &:= \frac{{\partial {self.loss[0]}}}{{\partial v}}", "[1ex]"))
         if forward and backward:
             forward[-1] = (forward[-1][0], "[2ex]")
-        rows = forward + backward
+        notes = [(rf"& {notation.escaped(f'NB: {note}')}", "") for note in self.program.notes]
+        rows = forward + backward + notes
         body = " \n".join([rf"{row} \\{space}" for row, space in rows[:-1]] + [row for row, _ in rows[-1:]])
         return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}".replace(" \n", "\n")
 
@@ -114,7 +115,7 @@ class Formulas:
         for backward, title in ((False, "Forward"), (True, f"Backward{meaning}")):
             found = [f"  {left:<{width}} = {' = '.join(forms)}" for b, left, forms in lines if b is backward]
             out += ["\n".join([title, *found])] if found else []
-        return "\n\n".join(out)
+        return "\n\n".join([*out, *[f"NB: {note}" for note in self.program.notes]])
 
 
 def _shown(name: str) -> str:

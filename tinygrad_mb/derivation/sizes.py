@@ -202,7 +202,7 @@ def _merged(nests: list[Any], ms: Sequence[int], calls: list[Call], program: Pro
         return x
     found = fitted(nests, ms)
     if found is None:
-        _note(program, ms, f"the number {x!r}")
+        _note(program, ms, f"the number {x:g}")
         return x
     return found
 
