@@ -2,6 +2,7 @@
 
 from . import errors, minibatch, nn, optim, special
 from .checking.assertions import assert_gradients
+from .checking.derivations import check_derivation
 from .checking.gradcheck import gradcheck
 from .custom import primitive
 from .derivation.derive import derive
@@ -17,6 +18,7 @@ from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 __all__ = [
     "Tensor",
     "assert_gradients",
+    "check_derivation",
     "defvjp",
     "derive",
     "detect_anomaly",

@@ -9,39 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from . import factors as factor_names
-from .candidates import Candidate, candidates, on_the_way_back, updated_too_early
+from .candidates import Candidate, on_the_way_back
+from .catalogue import CATALOGUE, candidates
 from .factors import Factor
-from .parameters import Case, Local, Way, ways
+from .parameters import Case, Local, Way, is_right, ways
 from .recordings import Change, Gradients, Recording
 from .reports import listed
+from .wrong_batches import updated_too_early
 
 _MOST_WHOLE = 40  # mistakes of which all pairs are tried
-
-CATALOGUE = {
-    0: "a factor that nothing explains",
-    1: "the 1/m of the mean is missing",
-    2: "divided by m twice",
-    3: "averaged over elements, not over examples",
-    4: "the factor 2 of the square",
-    5: "sign",
-    6: "errors or activations averaged over the batch",
-    7: "an activation's derivative is missing",
-    8: "an activation's derivative at the wrong argument",
-    9: "softmax with cross-entropy",
-    10: "a bias's gradient is not summed over the batch",
-    11: "a bias's gradient is averaged where weights are summed",
-    12: "transposed, or factors in the wrong order",
-    13: "the regulariser",
-    14: "mean of means of unequal micro-batches",
-    15: "a small batch is divided by the nominal size",
-    16: "replicas averaged, and the loss is a sum",
-    17: "mean or variance as constants",
-    18: "weights updated before the errors go through them",
-    19: "fan-out overwritten, or stale gradients added",
-    20: "predictions (m, 1) against targets (m,)",
-    21: "a reduction's axes restored wrongly",
-    22: "a factor of the chain is left out",
-}
 
 
 class Diagnosis(NamedTuple):
@@ -65,8 +41,20 @@ class Diagnosis(NamedTuple):
 def diagnose(cases: Sequence[Case]) -> list[Diagnosis]:
     """One mistake, or two, that explain all that is wrong on all batches; nothing if there are no such.
 
-    Single mistakes come before pairs, and what is done to all parameters alike before what is done to some.
+    Intermediate results that no mistake explains together with the parameters are left aside.
     """
+    params = cases[0].recording.params
+    with np.errstate(all="ignore"):
+        found = _diagnosed(cases)
+        if not found and not cases[0].hand.keys() <= params.keys():
+            alone = [case._replace(hand={n: u for n, u in case.hand.items() if n in params}) for case in cases]
+            if alone[0].hand and not all(map(is_right, alone)):
+                return _diagnosed(alone)
+    return found
+
+
+def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
+    """Single mistakes come before pairs, and what is done to all parameters alike before what is done to some."""
     case = cases[0]
     r = case.recording
     known = factor_names.factors(r)
@@ -74,8 +62,9 @@ def diagnose(cases: Sequence[Case]) -> list[Diagnosis]:
     alone = _explained(cases, truth, known, 1)
     if alone is not None and (_is_of_all(alone, case) or all(local.key[0] == "regulariser" for local in alone)):
         return _told(alone)
-    made = list(_unequal(candidates(r), case))
-    for candidate, _ in made:
+    made = []
+    for candidate, gradients in _unequal(candidates(r), case):
+        made.append((candidate, gradients))
         if (found := _fits(candidate, cases, known, 0)) is not None:
             return found
     early = updated_too_early(r, case.hand, case.close)
@@ -110,7 +99,13 @@ def _is_of_all(found: Found, case: Case) -> bool:
 def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate, Gradients]]:
     """The candidates that differ from the truth and from each other, with their gradients."""
     truth = case.recording.truth
-    seen: list[Gradients] = [truth]
+    mixed = {n: np.cos(np.arange(g.size) + k).reshape(g.shape) for k, (n, g) in enumerate(truth.items())}
+
+    def mark(gradients: Gradients) -> float:
+        """A number that differs where gradients do."""
+        return sum([float((g * mixed[n]).sum()) for n, g in gradients.items()])
+
+    seen, marks = [truth], [mark(truth)]
 
     def same(a: Gradients, b: Gradients) -> bool:
         return a.keys() == b.keys() and all(case.close(g, b[name], truth[name]) for name, g in a.items())
@@ -119,13 +114,16 @@ def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate
         made = candidate.make(case.recording)
         if made is None or not all(np.isfinite(g).all() for g in made.values()):
             continue
-        if all(made[n].shape == truth[n].shape for n in made) and not any(same(made, other) for other in seen):
+        at = mark(made)
+        near = np.flatnonzero(abs(np.array(marks) - at) <= 1e-6 * (1 + abs(at)))
+        if not any(same(made, seen[k]) for k in near):
             seen.append(made)
+            marks.append(at)
             yield candidate, made
 
 
 def _pairs(made: list[tuple[Candidate, Gradients]], case: Case) -> Iterator[Candidate]:
-    """Two mistakes on the way back: the first explains more of the parameters than none does, or both are made throughout."""
+    """Two mistakes on the way back: one explains more of the parameters than none does, or both are made throughout."""
     order = [name for name in case.recording.order() if name in case.hand]
     truth = case.recording.truth
 
@@ -136,7 +134,9 @@ def _pairs(made: list[tuple[Candidate, Gradients]], case: Case) -> Iterator[Cand
     on_the_way = [(c, gradients) for c, gradients in made if c.change is not None]
     firsts = [c for c, gradients in on_the_way if right(gradients) > before]
     whole = [c for c, _ in on_the_way if c.whole and c not in firsts][:_MOST_WHOLE]
-    for one, others in [(c, [o for o, _ in on_the_way]) for c in firsts] + [(c, whole[k + 1 :]) for k, c in enumerate(whole)]:
+    for one, others in [(c, [o for o, _ in on_the_way]) for c in firsts] + [
+        (c, whole[k + 1 :]) for k, c in enumerate(whole)
+    ]:
         for other in others:
             if other is not one:
                 yield _joined(one, other)

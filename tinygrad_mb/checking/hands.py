@@ -91,7 +91,7 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
         arrays[name] = _array(leaf)
         if arrays[name].dtype.kind not in "fiub":
             raise TypeError(
-                f"check_derivation: the gradient by {name} is an array of dtype {arrays[name].dtype}, not of real numbers"
+                f"check_derivation: the gradient by {name} has dtype {arrays[name].dtype}: gradients are real"
             )
     if not arrays and not isinstance(given, dict):
         raise ValueError(
@@ -136,8 +136,8 @@ def fit_shape(
         return Fitted(array)
     says = f"The gradient by {name} has shape {array.shape}, and {name} has shape {shape}"
     if array.ndim == len(shape) + 1 and array.shape[0] == m and array.shape[1:] == shape:
-        return Fitted(array.sum(axis=0), 10, f"{says}: it has a row for each of the {m} examples, and their sum is missing "
-                                             f"(`.sum(axis=0)`).")  # fmt: skip
+        return Fitted(array.sum(axis=0), 10, f"{says}: it has a row for each of the {m} examples, and the sum of "
+                                             "these is missing (`.sum(axis=0)`).")  # fmt: skip
     if array.ndim == len(shape) == 2 and array.shape == shape[::-1]:
         return Fitted(array.T, 12, f"{says}: it is transposed, or the factors of a product are in the wrong order.")
     if array.size == true.size and [n for n in array.shape if n > 1] == [n for n in shape if n > 1]:
@@ -151,9 +151,9 @@ def fit_shape(
         return Fitted(
             None, 10, f"{says}: it has a number for each of the {m} examples, so that a sum runs along the wrong axis."
         )
-    if array.shape == (m, m) or array.ndim > len(shape) and array.shape[-1] == m and m not in shape:
-        return Fitted(None, 20, f"{says}: its axes of length {m} come from an array (m, m), where a column of predictions "
-                                f"(m, 1) met a vector of targets (m,).")  # fmt: skip
+    if array.shape == (m, m) or (array.ndim > len(shape) and array.shape[-1] == m and m not in shape):
+        return Fitted(None, 20, f"{says}: its axes of length {m} come from an array (m, m), where a column of "
+                                "predictions (m, 1) met a vector of targets (m,).")  # fmt: skip
     return Fitted(None, 0, f"{says}: they must be equal.")
 
 
@@ -165,8 +165,9 @@ def missing(handed: Handed, recording: Recording) -> list[str]:
         out.append(f"No gradient by {listed(absent)} was handed in.")
     if handed.extra:
         known = list(recording.named)
-        there = f"the tensors named in the forward pass are {listed(known)}" if known else (
-            "no tensor is named in the forward pass: name it where it is computed, `z = (x @ W).named('z')`")  # fmt: skip
+        there = f"the tensors named in the forward pass are {listed(known)}"
+        if not known:
+            there = "no tensor is named in the forward pass: name it where it is computed, `z = (x @ W).named('z')`"
         out.append(
             f"{listed([repr(e) for e in handed.extra])} {'is' if len(handed.extra) == 1 else 'are'} no gradient by a "
             f"parameter or by a named tensor: the parameters are {listed(list(recording.params))}, and {there}."

@@ -39,11 +39,11 @@ def explained_by_kinks(cases: Sequence[Any]) -> str:
             corners = kinks(r)
             if not corners:
                 return ""
-            k, at = corners[0]
             count, size = sum(int(a.sum()) for _, a in corners), sum(a.size for _, a in corners)
             return (
-                f"There is a kink at {count} of {size} arguments ({place(r, k)}), where any slope between those of the two "
-                f"sides is a derivative: yours is {number(slope)}, and the one used here another. That is no mistake."
+                f"There is a kink at {count} of {size} arguments ({place(r, corners[0][0])}), where any slope between "
+                f"those of the two sides is a derivative: yours is {number(slope)}, the one used here another. That is "
+                "no mistake."
             )
     return ""
 
@@ -55,7 +55,9 @@ def _edges(recording: Recording, slope: float) -> dict[tuple[int, int], Pull]:
         assert node.plan is not None
         for position, pull, _, _ in node.plan.rules:
             share = slope if position == 0 else 1 - slope
-            edges[k, position] = lambda g, n, saved, pull=pull, at=at, share=share: np.where(
-                at, g * share, pull(g, n, saved)
-            )
+            edges[k, position] = _at_corners(pull, at, share)
     return edges
+
+
+def _at_corners(pull: Pull, at: Array, slope: float) -> Pull:
+    return lambda g, node, saved: np.where(at, g * slope, pull(g, node, saved))

@@ -28,6 +28,20 @@ class Case(NamedTuple):
         return bool(abs(u - c).max(initial=0) <= self.rtol * scale)
 
 
+def is_own(case: Case, name: str) -> bool:
+    """Whether what was handed in are right error terms of the examples' own losses, and not their shares in a mean."""
+    r = case.recording
+    if name in r.params or name not in case.hand or not r.is_mean or r.weight is None:
+        return False
+    return case.close(case.hand[name] * r.weight, r.truth[name], r.truth[name])
+
+
+def is_right(case: Case) -> bool:
+    """Whether all that was handed in is right."""
+    truth = case.recording.truth
+    return all(case.close(u, truth[name], truth[name]) or is_own(case, name) for name, u in case.hand.items())
+
+
 class Local(NamedTuple):
     """What has been done to some parameters, each by itself.
 
@@ -63,11 +77,10 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 
     if close(bases):
         return [()]
-    if name not in recordings[0].params and all(r.weight for r in recordings):
-        # The error terms of the examples' own losses are as good as their shares in a mean.
-        if close([b / (r.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
-            return [()]
-    found = [*_scaled(cases, bases, name, known, close, ())]
+    own = name not in recordings[0].params and all(r.is_mean for r in recordings)
+    if own and close([b / (r.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
+        return [()]  # error terms of the examples' own losses are as good as their shares in a mean
+    found = _scaled(cases, bases, name, known, close, ())
     if bases[0].ndim == 2 and bases[0].shape[0] == bases[0].shape[1]:
         turned = [b.T for b in bases]
         found += [(_TRANSPOSED,)] if close(turned) else _scaled(cases, turned, name, known, close, (_TRANSPOSED,))
@@ -86,7 +99,9 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 _TRANSPOSED = Local(
     ("transposed",),
     12,
-    lambda names: f"{listed(names)} {is_or_are(names)} exactly transposed; the matrix is square, so that no shape tells.",
+    lambda names: (
+        f"{listed(names)} {is_or_are(names)} exactly transposed; the matrix is square, so that no shape tells."
+    ),
 )
 
 
@@ -113,9 +128,19 @@ def _scaled(
         return []
     named = factors.named([case.recording for case in cases], ratios, known)
     if besides:
-        named = [f for f in named if len(f) == 1 and f[0].number][:1]
-    others = [f[0] for f in named[1:] if len(f) == 1]
-    return [(*[_of_factor(f, pair, others, cases, ratios, name) for f in pair], *besides) for pair in named[:1]]
+        named = [pair for pair in named if _is_mistake(pair)][:1]
+    others: dict[int, Factor] = {}
+    for pair in named[1:]:
+        if len(pair) == 1 and pair[0].number != named[0][0].number:
+            others.setdefault(pair[0].number, pair[0])
+    return [
+        (*[_of_factor(f, pair, [*others.values()], cases, ratios, name) for f in pair], *besides) for pair in named[:1]
+    ]
+
+
+def _is_mistake(pair: tuple[Factor, ...]) -> bool:
+    """Whether it is one factor that has an explanation."""
+    return len(pair) == 1 and pair[0].number > 0
 
 
 def _of_factor(
@@ -165,7 +190,7 @@ def is_bias(r: Recording, name: str) -> bool:
             kind = user.op.name if user.op is not None else ""
             if kind in ("reshape", "getitem", "broadcast_to"):
                 nodes.append(user)
-            elif not (kind in ("add", "subtract") or (kind == "linear" and at == 2) or r.is_of_parameters(user)):
+            elif not (kind in ("add", "subtract") or (kind == "linear" and at == 2) or user in r.of_parameters):
                 return False
     return True
 
@@ -186,12 +211,11 @@ def _regularised(
     data = [b - p for b, p in zip(bases, parts, strict=True)]
     given = [(case.hand[name], d, t) for case, d, t in zip(cases, data, terms, strict=True)]
     strength = 1.0 if has_part else _strength_elsewhere(r)
-    for alone, fit in (
-        (True, lambda u, d, t: (1.0, _fit(u - d, t))),
-        (False, lambda u, d, t: (_fit(u - strength * t, d), strength)),
-        (False, _fit_two),
+    for fits in (
+        [(1.0, _fit(u - d, t)) for u, d, t in given],
+        [(_fit(u - strength * t, d), strength) for u, d, t in given],
+        [_fit_two(u, d, t) for u, d, t in given],
     ):
-        fits = [fit(u, d, t) for u, d, t in given]
         if close([a * d + c * t for (a, c), (_, d, t) in zip(fits, given, strict=True)]):
             break
     else:
@@ -203,10 +227,10 @@ def _regularised(
         if made is None:
             return []
         way = (made,)
-    if alone:
+    if all(a == 1.0 for a, _ in fits):
         return [way]
     ratios = [a for a, _ in fits]
-    named = [f for f in factors.named(recordings, ratios, known) if len(f) == 1 and f[0].number]
+    named = [pair for pair in factors.named(recordings, ratios, known) if _is_mistake(pair)]
     return [(_of_factor(f[0], f, [], cases, ratios, name), *way) for f in named[:1]]
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..autodiff import data_of
-from ..autodiff import unbroadcast as unbroadcast
+from ..broadcasting import unbroadcast
 from ..errors import NotDifferentiableError, ShapeError
 from ..graph import Node, ancestors
 from ..modes import enable_grad, keep_values
-from ..primitives import PRIMITIVES, Primitive
+from ..primitives import OUT, PRIMITIVES, Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
@@ -28,30 +29,40 @@ MEAN, SUM = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
 LINEAR = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, MEAN, SUM, PRIMITIVES[np.positive]))
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True)
+class Change:
     """What is done differently on a way back; nodes are given by their places in ``Recording.nodes``.
 
     at     what becomes of the cotangent of a node
     edges  rules in the place of those of (node, position of the argument)
     jumps  (an older node, what it gets from the cotangent of this one) in the place of all rules of a node
     joins  what becomes of the contributions of several uses, in the place of their sum
-    saved  (k, what becomes of the arrays that the rules of nodes up to k read)
+    saved  (k, what becomes of the arrays, if not of parameters alone, that the rules of nodes up to k read)
     """
 
-    at: dict[int, Callable[[Array], Array]] = {}
-    edges: dict[tuple[int, int], Pull] = {}
-    jumps: dict[int, tuple[int, Callable[[Array], Array]]] = {}
-    joins: dict[int, Callable[[list[Array]], Array]] = {}
+    at: dict[int, Callable[[Array], Array]] = field(default_factory=dict)
+    edges: dict[tuple[int, int], Pull] = field(default_factory=dict)
+    jumps: dict[int, tuple[int, Callable[[Array], Array]]] = field(default_factory=dict)
+    joins: dict[int, Callable[[list[Array]], Array]] = field(default_factory=dict)
     saved: tuple[int, Callable[[Array], Array]] | None = None
 
     def joined(self, other: Change) -> Change | None:
         """Both at once; None where they are about the same place."""
-        if any(mine.keys() & yours.keys() for mine, yours in zip(self[:4], other[:4], strict=True)):
+        same_edges = self.edges.keys() & other.edges.keys()
+        same_nodes = (self.at.keys() & other.at.keys()) | (self.joins.keys() & other.joins.keys())
+        jumped = self.jumps.keys() & ({n for n, _ in other.edges} | other.jumps.keys())
+        if same_edges or same_nodes or jumped or (self.saved and other.saved):
             return None
-        if (self.saved and other.saved) or self.jumps.keys() & {n for n, _ in other.edges}:
-            return None
-        both = [mine | yours for mine, yours in zip(self[:4], other[:4], strict=True)]  # type: ignore[operator]
-        return Change(*both, self.saved or other.saved)
+        return Change(
+            self.at | other.at,
+            self.edges | other.edges,
+            self.jumps | other.jumps,
+            self.joins | other.joins,
+            self.saved or other.saved,
+        )
+
+
+RIGHT = Change()
 
 
 class Recording:
@@ -64,10 +75,12 @@ class Recording:
     params  the parameters' nodes by their paths
     named   the nodes that the loss function gave a name
     truth   the gradients by all of these
+    notes   what readers have found out, so that they need not do so again
     """
 
     def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest) -> None:
         self.loss_fn, self.nest, self.batch = loss_fn, params, batch
+        self.notes: dict[str, Any] = {}
         self.m: int = next((len(x) for x in batch.leaves if np.shape(x)), 1)
         with enable_grad(), keep_values():
             leaves = [fresh_argument(np.array(x), path or "params") for x, path in named_leaves(params)]
@@ -110,15 +123,15 @@ class Recording:
             return x
         return x.extras.value if x.extras is not None else None
 
-    def back(self, change: Change = Change(), start: dict[Node, Array] | None = None) -> Gradients:  # noqa: B008
+    def back(self, change: Change = RIGHT, start: dict[Node, Array] | None = None) -> Gradients:
         """The cotangents of parameters and named tensors on the way back with this change."""
         found = self.cotangents(change, start)
         wanted = self.params | {name: n for name, n in self.named.items() if name not in self.params}
         return {name: found.get(n, np.zeros(n.shape)) for name, n in wanted.items()}
 
-    def cotangents(self, change: Change = Change(), start: dict[Node, Array] | None = None) -> dict[Node, Array]:  # noqa: B008
+    def cotangents(self, change: Change = RIGHT, start: dict[Node, Array] | None = None) -> dict[Node, Array]:
         """Those of all nodes."""
-        at, edges, jumps, joins, saved = change
+        at, edges, jumps, joins, saved = change.at, change.edges, change.jumps, change.joins, change.saved
         parts = {n: [g] for n, g in (start or {self.root: np.ones(())}).items()}
         found: dict[Node, Array] = {}
         for k in range(len(self.nodes) - 1, -1, -1):
@@ -138,12 +151,16 @@ class Recording:
                 continue
             arrays = node.saved
             if saved is not None and k <= saved[0] and arrays is not None:
-                arrays = tuple(map(saved[1], arrays))
+                sources = [node if at == OUT else node.inputs[at] for at in node.plan.saves]
+                arrays = tuple([
+                    x if source in self.of_parameters else saved[1](x)
+                    for source, x in zip(sources, arrays, strict=True)
+                ])  # fmt: skip
             for rule in node.plan.rules:
                 pull = edges.get((k, rule.position), rule.pull)
                 parent = node.inputs[rule.position]
                 c = np.asarray(pull(g, node, arrays))
-                if c.shape != parent.shape:
+                if c.shape != parent.shape:  # a wrong rule may give less than the right one
                     c = unbroadcast(np.broadcast_to(c, np.broadcast_shapes(c.shape, parent.shape)), parent.shape)
                 parts.setdefault(parent, []).append(c)
         return found
@@ -168,7 +185,7 @@ class Recording:
         """The nodes that the loss is a linear combination of, and those in between, newest first."""
         found = [self.root]
         for node in found:
-            if node.op in LINEAR and not self.is_of_parameters(node):
+            if node.op in LINEAR and node not in self.of_parameters:
                 parents = [p for p in node.inputs if isinstance(p, Node) and p.plan is not None]
                 if len(parents) == 1 or node.op in (ADD, SUBTRACT):
                     found += [p for p in parents if p not in found]
@@ -177,11 +194,17 @@ class Recording:
     @cached_property
     def regularisers(self) -> list[int]:
         """The terms of the loss that are made of parameters and numbers alone."""
-        return [self.index[n] for n in self.terms if n.op is not None and self.is_of_parameters(n)]
+        return [self.index[n] for n in self.terms if n.op is not None and n in self.of_parameters]
 
-    def is_of_parameters(self, node: Node) -> bool:
-        """Whether no data reaches a node."""
-        return all(n.op is not None or n.plan is not None or n.shape == () for n in ancestors(node))
+    @cached_property
+    def of_parameters(self) -> set[Node]:
+        """The nodes that no data reaches."""
+        found: set[Node] = set()
+        for node in self.nodes:
+            parents = [p for p in node.inputs if isinstance(p, Node)]
+            if found.issuperset(parents) if node.op is not None else node.plan is not None or node.shape == ():
+                found.add(node)
+        return found
 
     @cached_property
     def regularisation(self) -> Gradients:
@@ -201,11 +224,28 @@ class Recording:
 
     @cached_property
     def weight(self) -> float | None:
-        """What each example's loss is multiplied by in the loss of the batch, 1/m in a mean; None if they differ."""
+        """What the loss divides by on its way from the examples' losses, as 1/m; None if they count differently.
+
+        Numbers that the loss is multiplied by, and a division by 2, belong to the examples' losses.
+        """
         if self.losses is None:
             return None
         weights = self.flow[self.nodes[self.losses]]
-        return abs(float(weights.flat[0])) if np.ptp(weights) <= 1e-12 * abs(weights).max() else None
+        if np.ptp(weights) > 1e-12 * abs(weights).max():
+            return None
+        share = 1.0
+        after = {self.nodes[self.losses]}
+        for node in self.nodes[self.losses + 1 :]:
+            parents = [p for p in node.inputs if isinstance(p, Node)]
+            if node not in self.terms or after.isdisjoint(parents):
+                continue
+            after.add(node)
+            if node.op is MEAN:
+                share *= float(np.prod(node.shape)) / float(np.prod(node.inputs[0].shape))
+            elif node.op is DIVIDE:
+                divisor = float(self.value(node.inputs[1]))
+                share /= divisor if divisor != 2 or self.m == 2 else 1.0
+        return share
 
     @property
     def is_mean(self) -> bool:
@@ -231,7 +271,8 @@ class Recording:
         """The same loss on other arrays; None where it does not run, or runs differently."""
         try:
             with np.errstate(all="ignore"):
-                other = Recording(self.loss_fn, self.nest, Nest(self.batch.fill(batch, whole=True)))
+                arrays = Nest(self.batch.fill(batch, whole=True))
+                other = Recording(self.loss_fn, self.nest, arrays)
         except (ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
             return None
         return other
@@ -251,7 +292,8 @@ class Recording:
         """The nodes that have a row for each example, and that a gradient flows through, newest first."""
         for k in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[k]
-            if node.op is not None and node.plan is not None and node.shape[:1] == (self.m,) and node in self.flow:
+            data = node.op is not None and node in self.flow and node not in self.of_parameters
+            if data and node.plan is not None and node.shape[:1] == (self.m,):
                 yield k
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autodiff import record
-from ..graph import Node, ancestors
+from ..graph import Node
 from ..modes import enable_grad
 from ..tensor import Tensor
 from ..vjps.special import sigmoid, softmax
@@ -54,6 +54,13 @@ class Region(NamedTuple):
 
 def regions(recording: Recording) -> list[Region]:
     """All activations, and what is like one, newest first; linear ones are left out."""
+    if "regions" not in recording.notes:
+        recording.notes["regions"] = _regions(recording)
+    found: list[Region] = recording.notes["regions"]
+    return found
+
+
+def _regions(recording: Recording) -> list[Region]:
     found = []
     bases = bases_of(recording)
     for k in range(len(recording.nodes) - 1, -1, -1):

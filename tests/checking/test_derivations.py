@@ -1,0 +1,312 @@
+"""Hand derivations, checked: right ones pass, wrong ones get their own diagnosis and no other."""
+
+import re
+
+import numpy as np
+import pytest
+from checking.confusion import PAGE, SIZES, derivations, outcomes
+from checking.hand_models import MODELS
+
+import tinygrad_mb as tg
+from tinygrad_mb import nn
+
+RNG = np.random.default_rng(3)
+PARAMS = {
+    "W1": RNG.normal(size=(3, 4)),
+    "b1": RNG.normal(size=4),
+    "W2": RNG.normal(size=(4, 2)),
+    "b2": RNG.normal(size=2),
+}
+X, Y = RNG.normal(size=(5, 3)), RNG.normal(size=(5, 2))
+
+
+def loss(p, x, y):
+    z1 = (x @ p["W1"] + p["b1"]).named("z1")
+    h = nn.relu(z1).named("h")
+    z2 = (h @ p["W2"] + p["b2"]).named("z2")
+    return 0.5 * np.square(z2 - y).sum(axis=1).mean()
+
+
+def hand(p, x, y):
+    m = len(x)
+    z1 = x @ p["W1"] + p["b1"]
+    h = np.maximum(z1, 0)
+    dz2 = (h @ p["W2"] + p["b2"] - y) / m
+    dh = dz2 @ p["W2"].T
+    dz1 = dh * (z1 > 0)
+    parameters = {"W1": x.T @ dz1, "b1": dz1.sum(axis=0), "W2": h.T @ dz2, "b2": dz2.sum(axis=0)}
+    return {**parameters, "dz2": dz2, "delta_h": dh, "d_z1": dz1}
+
+
+def changed(**by):
+    """The right derivation with some results replaced by what a function makes of all of them."""
+
+    def other(p, x, y):
+        found = hand(p, x, y)
+        return {**found, **{name: make(found) for name, make in by.items()}}
+
+    return other
+
+
+def check(derivation, x=X, y=Y, params=PARAMS, **options):
+    return tg.check_derivation(loss, params, derivation, x, y, **options)
+
+
+def numbers(report):
+    return {d.number for d in report.diagnoses}
+
+
+# ------------------------------------------------------------------------------------------------- the catalogue
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_each_mistake_gets_its_own_diagnosis_and_no_other(model):
+    missed = [o for o in outcomes(model, 8) if not o.exact]
+    assert missed == []
+
+
+def test_the_page_is_about_these_models():
+    text = PAGE.read_text()
+    for model in MODELS:
+        n = len(SIZES) * (len(list(derivations(model))) - 1)
+        assert f"| {model.name} | {n} | {n} |" in text
+
+
+def test_the_page_claims_what_was_asked_for():
+    text = PAGE.read_text()
+    assert float(re.search(r"\(([\d.]+) %\)", text)[1]) >= 95
+    assert re.search(r"\*\*0 of \d+\*\* right derivations are accused", text)
+    assert re.search(r"\*\*0 of \d+\*\* wrong ones are accepted", text)
+
+
+# ---------------------------------------------------------------------------------------------------- what it says
+
+
+def test_a_right_derivation_has_a_report_of_one_line():
+    report = check(hand)
+    assert report.ok
+    assert report.diagnoses == []
+    assert str(report).startswith("All 7 gradients of the loss are right: the largest relative error is ")
+    assert "\n" not in str(report)
+    report.assert_ok()
+
+
+def test_a_missing_mean_is_said_with_its_evidence():
+    report = check(lambda p, x, y: {n: len(x) * g for n, g in hand(p, x, y).items() if n in PARAMS})
+    assert numbers(report) == {1}
+    assert (
+        "b2, W2, b1 and W1 are each exactly 5 x the true gradient and the batch has 5 examples (7 with 7): the 1/m of "
+        "the mean is missing." in str(report).replace(" x with", " with")
+    )
+    with pytest.raises(AssertionError, match="1/m of the mean is missing"):
+        report.assert_ok()
+
+
+def test_arrays_alone_leave_several_meanings():
+    given = {name: 2 * g for name, g in hand(PARAMS, X[:2], Y[:2]).items() if name in PARAMS}
+    report = check(given, X[:2], Y[:2])
+    assert "the 1/m of the mean is missing" in str(report)
+    assert "there is a 2 too many" in str(report)
+    assert "pass hand as a function, and other batch sizes can tell" in str(report)
+
+
+def test_one_error_in_the_catalogue_is_not_taken_for_another_by_chance():
+    wrong = changed(W1=lambda g: g["W1"] ** 3)
+    report = check(wrong)
+    assert not report.ok
+    assert report.diagnoses == []
+    assert "Nothing in the catalogue of mistakes explains W1" in str(report)
+    assert "leaves the truth at W1, after z2, b2, h, W2, z1 and b1, which are right" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_gets_no_diagnosis(seed):
+    rng = np.random.default_rng(100 + seed)
+    noise = {name: rng.normal(size=p.shape) for name, p in PARAMS.items()}
+    report = check(lambda p, x, y: {name: hand(p, x, y)[name] + 0.1 * noise[name] for name in PARAMS})
+    assert not report.ok
+    assert numbers(report) == set()
+
+
+@pytest.mark.parametrize("error", [1e-3, 1e-5])
+def test_a_small_error_is_seen(error):
+    report = check(changed(b1=lambda g: g["b1"] * (1 + error)))
+    assert [v.name for v in report.verdicts if not v.right] == ["b1"]
+
+
+# ------------------------------------------------------------------------------------------- intermediate results
+
+
+def test_the_first_wrong_intermediate_result_is_marked():
+    def wrong(p, x, y):
+        found = hand(p, x, y)
+        dz1 = found["delta_h"] * 1.0
+        return {**found, "d_z1": dz1, "W1": x.T @ dz1, "b1": dz1.sum(axis=0)}
+
+    report = check(wrong)
+    assert report.first == "z1"
+    assert [v.name for v in report.verdicts] == ["z2", "b2", "h", "W2", "z1", "b1", "W1"]
+    assert numbers(report) == {7}
+    assert "wrong <- the first in backward" in str(report)
+
+
+def test_an_intermediate_result_alone_may_be_wrong():
+    report = check(changed(delta_h=lambda g: g["delta_h"] + 1))
+    assert report.first == "h"
+    assert report.diagnoses == []
+
+
+def test_error_terms_of_each_examples_own_loss_are_right():
+    report = check(lambda p, x, y: {n: g if n in PARAMS else len(x) * g for n, g in hand(p, x, y).items()})
+    assert report.ok
+    assert [v.note for v in report.verdicts if v.name == "z2"] == ["of each example's own loss"]
+
+
+# -------------------------------------------------------------------------------------------- what else can be wrong
+
+
+def test_shapes():
+    report = check(changed(b1=lambda g: g["d_z1"], W1=lambda g: g["W1"].T, b2=lambda g: g["b2"][None]))
+    text = str(report)
+    assert numbers(report) == {10, 12}
+    assert "b1 has shape (5, 4), and b1 has shape (4,): it has a row for each of the 5 examples" in text
+    assert "W1 has shape (4, 3), and W1 has shape (3, 4): it is transposed" in text
+    assert "b2 has shape (1, 2), and b2 has shape (2,): the numbers may be right" in text
+    assert "they must be equal" in str(check(changed(b1=lambda g: np.zeros((7, 7)))))
+    assert "a column of predictions (m, 1) met a vector" in str(check(changed(W1=lambda g: np.zeros((5, 5)))))
+    assert "a sum runs along the wrong axis" in str(check(changed(b1=lambda g: g["d_z1"].sum(axis=1))))
+
+
+def test_what_is_missing_and_what_belongs_to_nothing():
+    report = check(lambda p, x, y: {"W1": hand(p, x, y)["W1"], "dq": np.zeros(2)})
+    assert not report.ok
+    assert "No gradient by b1, W2 and b2 was handed in." in str(report)
+    assert "'dq' is no gradient by a parameter or by a named tensor" in str(report)
+    assert "the tensors named in the forward pass are z1, h and z2" in str(report)
+
+
+def test_numbers_that_are_not_finite():
+    report = check(changed(W2=lambda g: np.where(np.arange(2) == 1, np.nan, g["W2"])))
+    assert "The gradient by W2 has 4 of 8 entries that are not finite, the first W2[0, 1] = nan." in str(report)
+    assert report.first == "W2"
+
+
+def test_a_derivation_that_changes_its_arguments():
+    x = X.copy()
+
+    def changing(p, x, y):
+        found = hand(p, x, y)
+        p["W2"] -= 0.1 * found["W2"]
+        x -= x.mean(axis=0)
+        return found
+
+    report = check(changing, x)
+    assert "hand changes its arguments in place: W2 and argument 1 of the batch" in str(report)
+    np.testing.assert_array_equal(x, X)
+
+
+def test_a_derivation_that_draws_random_numbers():
+    report = check(changed(b2=lambda g: RNG.normal(size=2)))
+    assert "gives other numbers for b2: hand draws random numbers" in str(report)
+
+
+def test_another_slope_at_a_kink_is_no_mistake():
+    params, x = {**PARAMS, "b1": np.where(np.arange(4) == 1, 0, PARAMS["b1"])}, X.copy()
+    x[2] = 0
+
+    def other(p, x, y):
+        z1 = x @ p["W1"] + p["b1"]
+        dz1 = hand(p, x, y)["delta_h"] * (z1 >= 0)
+        return {**hand(p, x, y), "d_z1": dz1, "W1": x.T @ dz1, "b1": dz1.sum(axis=0)}
+
+    report = check(other, x, params=params)
+    assert report.ok
+    assert "There is a kink at 1 of 20 arguments" in str(report)
+
+
+def test_float32_is_lifted_and_float32_results_are_compared_to_their_precision():
+    single = {name: p.astype(np.float32) for name, p in PARAMS.items()}
+    assert check(hand, X.astype(np.float32), Y.astype(np.float32), single).ok
+    rounded = {name: g.astype(np.float32) for name, g in hand(PARAMS, X, Y).items()}
+    report = check(rounded)
+    assert report.ok
+    assert "precision of float32" in str(report)
+    assert not check(rounded, rtol=1e-12).ok
+
+
+def test_what_is_right_for_one_batch_only():
+    report = check(lambda p, x, y: {n: g * len(x) / 5 for n, g in hand(p, x, y).items()})
+    assert not report.ok
+    assert numbers(report) == {15}
+    assert "right for this batch of 5, and wrong for 7 of its rows" in str(report)
+
+
+def test_a_derivation_for_one_batch_size_alone_is_checked_on_that():
+    mask = np.ones((5, 1))
+    assert check(lambda p, x, y: hand(p, x * mask, y)).ok
+
+
+def test_a_batch_of_one_example_shows_little():
+    report = check(hand, X[:1], Y[:1])
+    assert report.ok
+    assert "1 example" in str(report)
+
+
+def test_the_loss_that_comes_with_the_gradients():
+    report = check(lambda p, x, y: (3.25, hand(p, x, y)))
+    assert report.ok
+    assert "The loss that hand returns is 3.25" in str(report)
+    value = float(loss({n: tg.Tensor(p) for n, p in PARAMS.items()}, X, Y).item())
+    assert "\n" not in str(check(lambda p, x, y: (value, hand(p, x, y))))
+
+
+def test_losses_of_examples_stand_for_their_mean():
+    report = tg.check_derivation(
+        lambda w, x, y: np.square(x @ w - y), np.ones(3), lambda w, x, y: 2 * x.T @ (x @ w - y) / len(y), X, Y[:, 0]
+    )
+    assert str(report).startswith("The gradient of the mean loss is right")
+
+
+def test_nests_and_modules():
+    layer = nn.Linear(3, 2, rng=0)
+    report = tg.check_derivation(
+        lambda model, x, y: nn.squared_error(model(x), y).mean(),
+        layer,
+        lambda p, x, y: {
+            "W": x.T @ (2 * (x @ p["W"] + p["b"] - y)) / len(x), "b": (2 * (x @ p["W"] + p["b"] - y)).mean(axis=0)
+        },
+        X, Y,
+    )  # fmt: skip
+    assert report.ok
+    nested = [PARAMS["W1"], (PARAMS["b1"],)]
+    report = tg.check_derivation(
+        lambda p, x: (x @ p[0] + p[1][0]).sum(), nested,
+        lambda p, x: [np.broadcast_to(x.sum(axis=0)[:, None], (3, 4)), (np.full(4, len(x)),)], X,
+    )  # fmt: skip
+    assert report.ok
+    assert [v.name for v in report.verdicts] == ["1.0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("derivation", "error", "says"),
+    [
+        (lambda p, x, y: None, TypeError, "it returned None. Does the function end with `return`"),
+        (lambda p, x, y: {}, TypeError, "not one array"),
+        (lambda p, x, y: [np.zeros(3)] * 4, ValueError, "return a dict {'W1': ..., 'b1': ..., 'W2': ..., 'b2': ...}"),
+        ({"W1": np.zeros((3, 4), complex)}, TypeError, "the gradient by W1 has dtype complex128"),
+    ],
+)
+def test_what_is_no_derivation(derivation, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        check(derivation)
+
+
+def test_a_loss_without_parameters():
+    with pytest.raises(TypeError, match="the loss does not depend on params"):
+        tg.check_derivation(lambda p, x: 1.0, np.ones(3), np.ones(3), X)
+
+
+def test_html():
+    report = check(lambda p, x, y: {n: -g for n, g in hand(p, x, y).items()})
+    assert "<table>" in report._repr_html_()
+    assert "the sign is wrong" in report._repr_html_()

@@ -1,0 +1,56 @@
+"""The catalogue of mistakes, and all the places where each of them can be made in a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import wrong_batches, wrong_paths, wrong_slopes
+from .candidates import Candidate
+from .recordings import Recording
+
+CATALOGUE = {
+    0: "a factor that nothing explains",
+    1: "the 1/m of the mean is missing",
+    2: "divided by m twice",
+    3: "averaged over elements, not over examples",
+    4: "the factor 2 of the square",
+    5: "sign",
+    6: "errors or activations averaged over the batch",
+    7: "an activation's derivative is missing",
+    8: "an activation's derivative at the wrong argument",
+    9: "softmax with cross-entropy",
+    10: "a bias's gradient is not summed over the batch",
+    11: "a bias's gradient is averaged where weights are summed",
+    12: "transposed, or factors in the wrong order",
+    13: "the regulariser",
+    14: "mean of means of unequal micro-batches",
+    15: "a small batch is divided by the nominal size",
+    16: "replicas averaged, and the loss is a sum",
+    17: "mean or variance as constants",
+    18: "weights updated before the errors go through them",
+    19: "fan-out overwritten, or stale gradients added",
+    20: "predictions (m, 1) against targets (m,)",
+    21: "a reduction's axes restored wrongly",
+    22: "a factor of the chain is left out",
+}
+
+_MOST_NODES = 400  # of a graph whose every node is tried
+
+
+def candidates(recording: Recording) -> Iterator[Candidate]:
+    """All mistakes that can be made in this loss, those of one kind together."""
+    if len(recording.nodes) <= _MOST_NODES:
+        for mistakes in (
+            wrong_paths.statistics,
+            wrong_slopes.activations,
+            wrong_slopes.softmax,
+            wrong_slopes.cross_entropy,
+            wrong_paths.fan_out,
+            wrong_paths.signs,
+            wrong_paths.factors,
+            wrong_paths.orders,
+            wrong_paths.axes,
+            wrong_batches.averages,
+        ):
+            yield from mistakes(recording)
+    yield from wrong_batches.batches(recording)

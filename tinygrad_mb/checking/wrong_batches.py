@@ -1,0 +1,183 @@
+"""Examples averaged too early, compared with each other, or weighted wrongly; weights changed too early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..broadcasting import unbroadcast
+from ..graph import Node
+from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place
+from .recordings import Array, Change, Gradients, Pull, Recording, attempt, operation
+from .regions import is_of_cost, regions
+
+
+def _times(slope: Array) -> Callable[[Array], Array]:
+    return lambda g: g * slope
+
+
+def _of_mean(pull: Pull) -> Pull:
+    return lambda g, node, saved: pull(_mean(g), node, saved)
+
+
+def _mean(x: Array) -> Array:
+    return np.broadcast_to(x.mean(axis=0, keepdims=True), x.shape)
+
+
+def averages(recording: Recording) -> Iterator[Candidate]:
+    """Errors, activations or both averaged over the examples."""
+
+    def of_examples(r: Recording, how: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda x: how(x) if np.shape(x)[:1] == (r.m,) and np.asarray(x).dtype.kind == "f" else x
+
+    def of_slopes(r: Recording, k: int, how: Callable[[Array], Array]) -> dict[int, Any]:
+        jumps = {}
+        for a in regions(r):
+            if a.top < k and r.nodes[a.top].shape[:1] == (r.m,):
+                formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
+                slope = formula(how(h)) if formula else a.slope_at(r, how(z))
+                jumps[a.top] = a.base, _times(slope)
+        return jumps
+
+    def one(i: int) -> Callable[[Array], Array]:
+        return lambda x: np.broadcast_to(x[i : i + 1] if i >= 0 else x[-1:], x.shape)
+
+    ways: list[tuple[str, Callable[[Array], Array] | None]] = [
+        ("the errors are averaged over the examples before they go back", None),
+        ("errors and activations are averaged over the examples before they go back", _mean),
+        ("the errors are averaged over the examples, and go back through the last example alone", one(-1)),
+        ("the errors are averaged over the examples, and go back through the first example alone", one(0)),
+    ]
+    for claim, how in ways:
+        for k in recording.batched():
+
+            def change(r: Recording, k: int = k, how: Any = how) -> Change:
+                if how is None:
+                    return Change(at={k: _mean})
+                return Change(at={k: _mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, how))
+
+            yield on_the_way_back(6, f"{claim}, at {place(recording, k)}", change)
+
+    def products(r: Recording) -> Change:
+        params = set(r.params.values())
+        return Change(edges={
+            (k, position): _of_mean(pull)
+            for k, position, node, pull in edges_of(r)
+            if operation(node).name in PRODUCTS and node.shape[:1] == (r.m,) and node.inputs[position] in params
+        })  # fmt: skip
+
+    claim = "weights get the product of the averages, of error terms and of activations, not the average of products"
+    yield on_the_way_back(6, claim, products)
+
+    def slopes(r: Recording) -> Change:
+        return Change(jumps={
+            a.top: (a.base, _times(_mean(a.slope(r))))
+            for a in regions(r) if r.nodes[a.top].shape[:1] == (r.m,) and not is_of_cost(r, a.top)
+        })  # fmt: skip
+
+    yield on_the_way_back(6, "the derivatives of activations are averaged over the examples", slopes)
+
+
+def batches(recording: Recording) -> Iterator[Candidate]:
+    """Mistakes that are made with the batch, before or around the loss."""
+
+    def averaged(r: Recording) -> Gradients | None:
+        other = r.on(r.averaged())
+        return None if other is None else {p: other.truth[p] for p in r.params}
+
+    yield Candidate(
+        6, "inputs and targets are averaged over the examples first: one forward, one backward", None, averaged
+    )
+    for j, x in enumerate(recording.batch.leaves):
+        shape = np.shape(x)
+        if shape[:1] == (recording.m,) and np.prod(shape) == recording.m:
+
+            def all_pairs(r: Recording, j: int = j) -> Gradients | None:
+                return _over_rolls(r, j)
+
+            claim = (
+                "each prediction is compared with every target, on an array (m, m): a column (m, 1) met a vector (m,)"
+            )
+            yield Candidate(20, claim, None, all_pairs)
+    for size in range(2, recording.m):
+        if recording.m % size:
+
+            def chunks(r: Recording, size: int = size) -> Gradients | None:
+                return _means_of_means(r, size)
+
+            claim = f"the means of micro-batches of {size} are averaged, and the last one is smaller"
+            yield Candidate(14, claim, None, chunks)
+
+
+def _over_rolls(r: Recording, j: int) -> Gradients | None:
+    """The gradient of the loss on all pairs (prediction, target): the mean over all ways to shift the targets."""
+    if r.m > 64:
+        return None
+    total: Gradients = {}
+    for shift in range(r.m):
+        leaves = list(r.batch.leaves)
+        leaves[j] = np.roll(leaves[j], shift, axis=0)
+        other = r.on(leaves)
+        if other is None:
+            return None
+        for p in r.params:
+            total[p] = total.get(p, 0) + other.truth[p] / r.m
+    return total
+
+
+def _means_of_means(r: Recording, size: int) -> Gradients | None:
+    if size >= r.m:
+        return r.truth
+    if not r.rows:
+        return None
+    chunks = [range(k, min(k + size, r.m)) for k in range(0, r.m, size)]
+    weights = [r.m / (len(chunks) * len(chunk)) for chunk in chunks for _ in chunk]
+    extra = r.regularisation
+    return {p: sum([w * row[p] for w, row in zip(weights, r.rows, strict=True)]) + extra.get(p, 0) for p in r.truth}
+
+
+def updated_too_early(
+    recording: Recording, hand: Gradients, close: Callable[[Array, Array, Array], bool]
+) -> Candidate | None:
+    """Weights that are updated before the error terms go back through them, at the learning rate that fits best."""
+
+    def change(r: Recording, rate: float) -> Change:
+        edges: dict[tuple[int, int], Pull] = {}
+        rules = {(k, position): pull for k, position, _, pull in edges_of(r)}
+        for (k, position), pull in rules.items():
+            node = r.nodes[k]
+            for other, parent in enumerate(node.inputs[: operation(node).arrays]):
+                weights = isinstance(parent, Node) and (k, other) in rules and parent in r.of_parameters
+                if other != position and weights and node.plan is not None and other in node.plan.saves:
+                    edges[k, position] = _moved(pull, rules[k, other], node.plan.saves.index(other), rate)
+        return Change(edges=edges)
+
+    truth = recording.truth
+    order = [n for n in recording.order() if n in hand]
+    square = float(np.square(truth[order[0]]).sum())
+    scale = (
+        float((hand[order[0]] * truth[order[0]]).sum()) / square if square else 1.0
+    )  # another factor, if there is one
+    small = attempt(lambda: recording.back(change(recording, 1e-6)))
+    wrong = [n for n in order if scale and not close(hand[n] / scale, truth[n], truth[n])]
+    if not wrong or small is None:
+        return None
+    slope = (small[wrong[0]] - truth[wrong[0]]) / 1e-6
+    square = float(np.square(slope).sum())
+    rate = float(((hand[wrong[0]] / scale - truth[wrong[0]]) * slope).sum()) / square if square else 0.0
+    if rate == 0:
+        return None
+    claim = f"the weights are updated, with a learning rate of {rate:.6g}, before the error terms go back through them"
+    return on_the_way_back(18, claim, lambda r: change(r, rate))
+
+
+def _moved(pull: Pull, of_weights: Pull, at: int, rate: float) -> Pull:
+    """A rule that reads weights after a step along the contribution that they have just got."""
+
+    def moved(g: Array, node: Node, saved: Any) -> Array:
+        step = unbroadcast(of_weights(g, node, saved), saved[at].shape)
+        return pull(g, node, (*saved[:at], saved[at] - rate * step, *saved[at + 1 :]))
+
+    return moved

@@ -1,0 +1,209 @@
+"""Paths and factors left out on the way back, added where they should not be, or put at wrong places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..graph import Node
+from .candidates import PRODUCTS, Candidate, at_edges, edges_of, factor_name, groups, on_the_way_back, place, places
+from .recordings import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM, Array, Change, Pull, Recording, operation
+
+
+def statistics(recording: Recording) -> Iterator[Candidate]:
+    """Means and variances whose own derivative is left out."""
+    found: list[tuple[int, str]] = []
+    terms = set(recording.terms)
+    for k, node in enumerate(recording.nodes):
+        if node.op is None or node.plan is None or node in terms or node not in recording.flow:
+            continue
+        if not (node.op in (MEAN, SUM) or node.op.name in ("std", "norm")) or len(node.inputs[0].shape) < 2:
+            continue
+        if not any(len(u.shape) > len(node.shape) or np.prod(u.shape) > np.prod(node.shape, initial=1)
+                   for u in _broadcasting(recording, node)):  # fmt: skip
+            continue
+        before = node.inputs[0].op
+        spread = node.op.name in ("std", "norm") or (before is not None and recording.value(node.inputs[0]).min() >= 0)
+        found.append((k, "variance" if spread else "mean"))
+    sets = [[k] for k, _ in found]
+    for kind in ("mean", "variance", ""):
+        sets.append([k for k, what in found if kind in what])
+    for ks in sets:
+        if not ks:
+            continue
+        kinds = sorted({what for k, what in found if k in ks})
+
+        def change(r: Recording, ks: list[int] = ks) -> Change:
+            return Change(at={k: lambda g: 0 * g for k in ks})
+
+        counts = "counts as a constant" if len(kinds) == 1 else "count as constants"
+        yield on_the_way_back(17, f"the {' and the '.join(kinds)} {counts}, at {places(recording, ks)}", change)
+
+
+def _broadcasting(recording: Recording, node: Node) -> Iterator[Node]:
+    """What uses a node, or an array of the same size that is made of it alone."""
+    for user, _ in recording.users[node]:
+        yield user
+        if np.prod(user.shape, initial=1) == np.prod(node.shape, initial=1):
+            yield from _broadcasting(recording, user)
+
+
+def fan_out(recording: Recording) -> Iterator[Candidate]:
+    """Values that are used several times, and get what only one of the uses gives."""
+    shared = []
+    for k, node in enumerate(recording.nodes):
+        uses = [u for u, at in recording.users[node] if u in recording.flow and _has_rule(u, at)]
+        if len(uses) > 1 and node.plan is not None:
+            shared.append((k, len(uses)))
+    params = set(recording.params.values())
+    for group, whole in groups(shared, lambda item: (item[1], recording.nodes[item[0]] in params)):
+        n = group[0][1]
+        for i in range(n) if n <= 8 else (0, n - 1):
+
+            def change(r: Recording, group: Any = group, i: int = i) -> Change:
+                return Change(joins={k: lambda parts: parts[i if i < len(parts) else -1] for k, _ in group})
+
+            which = "its last use" if i == 0 else "its first use" if i == n - 1 else f"one of its {n} uses"
+            at = places(recording, [k for k, _ in group])
+            if recording.nodes[group[0][0]].op is None:
+                at = " and ".join([str(recording.nodes[k].name) for k, _ in group])
+            yield on_the_way_back(
+                19, f"only {which} counts (`=` for `+=`): {at} is used {n} times", change, whole=whole
+            )
+
+
+def _has_rule(node: Node, position: int) -> bool:
+    return node.plan is not None and any(rule.position == position for rule in node.plan.rules)
+
+
+def signs(recording: Recording) -> Iterator[Candidate]:
+    """Differences whose minus is lost."""
+    edges = [
+        (k, position, lambda r: lambda g, node, saved: g)
+        for k, position, node, _ in edges_of(recording)
+        if node.op is NEGATIVE or (node.op is SUBTRACT and position == 1)
+    ]
+    yield from at_edges(5, "the minus is lost on the way back", recording, edges, lambda e: e[:2])
+
+
+def factors(recording: Recording) -> Iterator[Candidate]:
+    """Products in which the other factor is left out."""
+
+    def alone(k: int, position: int) -> Callable[[Recording], Pull]:
+        def rule(r: Recording) -> Pull:
+            return lambda g, node, saved: _spread(g, len(node.inputs[position].shape))
+
+        return rule
+
+    edges: dict[str, list[tuple[int, int, Any]]] = {}
+    for k, position, node, _ in edges_of(recording):
+        product = node.op is MULTIPLY or (operation(node).name in PRODUCTS and position == 0)
+        if (not product and not (node.op is DIVIDE and position == 0)) or len(node.inputs) < 2:
+            continue
+        other = node.inputs[1 - position] if position < 2 else None
+        if other is not None and other is not node.inputs[position]:
+            edges.setdefault(factor_name(recording, node, other), []).append((k, position, alone(k, position)))
+    terms = set(recording.terms)
+    for k, position, node, pull in edges_of(recording):
+        if node.op in (MEAN, SUM) and node not in terms:
+            number, does = (22, "left out") if node.op is MEAN else (3, "one too many")
+
+            def scaled(r: Recording, pull: Pull = pull, power: int = 1 if node.op is MEAN else -1) -> Pull:
+                return lambda g, reduced, saved: _joined_elements(reduced) ** power * pull(g, reduced, saved)
+
+            claim = f"the factor 1/{_joined_elements(node):g} of a mean is {does}"
+            yield from at_edges(number, claim, recording, [(k, position, scaled)], lambda e: e[:2])
+    for k, node in enumerate(recording.nodes):
+        if node.op is DIVIDE and node in recording.flow and isinstance(node.inputs[1], Node) and node.shape:
+            for j, older in enumerate(recording.nodes[:k]):
+                if older.op is not None and older.shape == node.shape and older in recording.flow:
+
+                    def change(r: Recording, k: int = k, j: int = j) -> Change:
+                        divisor = r.value(r.nodes[k].inputs[1])
+                        return Change(at={j: lambda g: g * divisor})
+
+                    claim = f"the factor {factor_name(recording, node, node.inputs[1])} is left out"
+                    yield on_the_way_back(22, f"{claim}, at {place(recording, j)}", change)
+    for name, found in edges.items():
+        same = len({k for k, _, _ in found}) > 1 and name[:1] != "("
+        key = (lambda e: True) if same else (lambda e: e[:2])
+        yield from at_edges(22, f"the factor {name} is left out", recording, found, key)
+
+
+def _spread(g: Array, ndim: int) -> Array:
+    return g[(...,) + (None,) * (ndim - g.ndim)] if g.ndim < ndim else g
+
+
+def orders(recording: Recording) -> Iterator[Candidate]:
+    """Products with W in the place of its transpose."""
+
+    def straight(r: Recording) -> Pull:
+        return lambda g, node, saved: g @ r.value(node.inputs[1])
+
+    edges: dict[str, list[tuple[int, int, Any]]] = {}
+    for k, position, node, _ in edges_of(recording):
+        if operation(node).name in PRODUCTS and position == 0 and isinstance(node.inputs[1], Node):
+            shape = node.inputs[1].shape
+            if len(shape) >= 2 and shape[-1] == shape[-2]:
+                edges.setdefault(factor_name(recording, node, node.inputs[1]), []).append((k, position, straight))
+    for name, found in edges.items():
+        claim = f"the error terms are multiplied by {name}, not by its transpose"
+        yield from at_edges(12, claim, recording, found, lambda e: True)
+
+
+def axes(recording: Recording) -> Iterator[Candidate]:
+    """Reductions and reshapes whose cotangents come back at wrong places."""
+
+    def tiled(r: Recording) -> Pull:
+        return lambda g, node, saved: np.resize(_share(g, node), node.inputs[0].shape)
+
+    def along(axis: int) -> Callable[[Recording], Pull]:
+        return lambda r: (
+            lambda g, node, saved: np.broadcast_to(
+                np.expand_dims(_share(g, node).reshape(_less(node)), axis), node.inputs[0].shape
+            )
+        )
+
+    def flat(r: Recording) -> Pull:
+        return lambda g, node, saved: g.reshape(node.inputs[0].shape)
+
+    def columns(r: Recording) -> Pull:
+        return lambda g, node, saved: g.reshape(node.inputs[0].shape, order="F")
+
+    for k, position, node, _ in edges_of(recording):
+        name, edge = operation(node).name, (k, position)
+        claim = f"what {name} gives back is put at wrong places (the sum is right)"
+        ways: list[Callable[[Recording], Pull]] = []
+        if node.op in (MEAN, SUM) and node.shape != () and node.params[0] is not None:
+            shape = node.inputs[0].shape
+            axes = _reduced(node)
+            ways = [tiled] + [along(a) for a in range(len(shape)) if len(axes) == 1 and a != axes[0]]
+        elif name in ("transpose", "swapaxes"):
+            ways = [flat]
+        elif name == "reshape":
+            ways = [columns]
+        for way in ways:
+            yield from at_edges(21, claim, recording, [(*edge, way)], lambda e: e)
+
+
+def _joined_elements(node: Node) -> float:
+    """How many elements a reduction makes one of."""
+    return float(np.prod(node.inputs[0].shape)) / float(np.prod(node.shape))
+
+
+def _share(g: Array, node: Node) -> Array:
+    return g / _joined_elements(node) if node.op is MEAN else g
+
+
+def _reduced(node: Node) -> tuple[int, ...]:
+    axis, ndim = node.params[0], len(node.inputs[0].shape)
+    return tuple([k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))])
+
+
+def _less(node: Node) -> tuple[int, ...]:
+    """The shape of a reduction's result without axes that it keeps."""
+    shape = node.inputs[0].shape
+    axes = _reduced(node)
+    return tuple([n for k, n in enumerate(shape) if k not in axes])
