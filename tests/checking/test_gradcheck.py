@@ -284,6 +284,7 @@ def test_a_kink_excuses_only_its_own_entry(spoil):
     report = tg.gradcheck(np.abs, np.array([0.0, -1.0, 0.0]))
     assert [e.index for e in report.wrong] == [(1,)]
     assert len(report.kinks) == 2
+    assert "2 entries at kinks are not counted as wrong." in str(report)
 
 
 def test_outside_of_both_slopes_a_kink_is_wrong(spoil):
@@ -318,6 +319,11 @@ def test_every_kind_of_nest_is_taken():
 
 def test_functions_that_need_tensors_get_tensors():
     assert tg.gradcheck(lambda x: x.at[0].add(x[1] ** 2).sum(), np.array([1.0, 2.0]), order=2)
+
+
+def test_what_a_function_raises_is_its_own():
+    with pytest.raises(AttributeError, match=r"'numpy\.ndarray' object has no attribute 'nothing'"):
+        tg.gradcheck(lambda x: x.nothing, ROWS)
 
 
 def test_float32_is_lifted_and_said_to_be():
@@ -476,6 +482,27 @@ def test_random_functions_are_right_and_a_factor_in_them_is_found(names, seed, g
     spoilt = tg.gradcheck(lambda x: chain(cube(x)), np.random.default_rng(seed).uniform(0.5, 1.5, (2, 3)))
     if max(abs(e.reference) for e in spoilt.outcomes[0].found) > 1e-6:
         assert not spoilt.ok
+
+
+def deep(act):
+    def loss(params, x):
+        for W in params["W"]:
+            x = act(x @ W)
+        return np.square(x - x.mean(axis=0)).sum(axis=1)
+
+    return loss
+
+
+@pytest.mark.parametrize("act", [tg.nn.relu, np.abs, np.tanh, tg.nn.gelu], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_deep_models_are_right_at_every_scale_and_a_factor_of_1_0001_in_them_is_found(spoil, act, scale):
+    rng = np.random.default_rng(7)
+    params = {"W": [rng.normal(size=(4, 4)) * s for s in (1 / scale if scale > 1 else 1, 0.5, 0.5)]}
+    x = scale * rng.normal(size=(5, 4))
+    report = tg.gradcheck(deep(act), params, x, order=2)
+    assert report.ok, str(report)
+    spoil(PRIMITIVES[np.matmul], 1, lambda right: lambda *args: 1.0001 * right(*args))
+    assert "rule of matmul for y" in str(tg.gradcheck(deep(act), params, x))
 
 
 # ----------------------------------------------------------------------------------------------- one slope

@@ -27,21 +27,24 @@ FIRST_STEP = 2.0**-13  # powers of two: added to most numbers they are exact
 FINER = 1 / 8
 MOST_LEVELS = 8
 _TINY = 2.0**-100  # the complex step
+CIRCLE = 2.0**-10  # the radius of the circle on which a function shows whether it is analytic
 _TRUSTED = 3  # levels that agree, on a slope or on there being a kink, settle it
 
 
 class Level(NamedTuple):
     """What central differences with one step say.
 
-    value   the slope
-    error   a bound for the error of ``value``
-    origin  where that bound comes from
-    bent    whether the slopes on both sides disagree, and do not come nearer to each other with the step
-    low     the smaller one of the two slopes, and ``high`` the larger one; infinite where the value itself jumps
+    value    the slope
+    error    a bound for the error of ``value``
+    rounded  whether most of that is rounding, so that a finer step would make it larger
+    origin   where that bound comes from
+    bent     whether the slopes on both sides disagree, and do not come nearer to each other with the step
+    low      the smaller one of the two slopes, and ``high`` the larger one; infinite where the value itself jumps
     """
 
     value: float
     error: float
+    rounded: bool
     origin: str
     bent: bool
     low: float
@@ -113,7 +116,7 @@ def levels(line: Line, at_zero: float, noise: float, unit: float, scale: float) 
             else f"rounding in the function's values, {noise:.0e}, over the step of {h:.0e}"
         )
         low, high = (-math.inf, math.inf) if jumps else (min(left, right), max(left, right))
-        yield Level(value, disagreement + rounding, origin, bent, low, high)
+        yield Level(value, disagreement + rounding, rounding > disagreement, origin, bent, low, high)
 
 
 def is_analytic(line: Line, scale: float, doubt: float) -> bool:
@@ -122,7 +125,7 @@ def is_analytic(line: Line, scale: float, doubt: float) -> bool:
     On a circle around 0 in the complex plane, the values of an analytic function have no part that turns the other way
     round (J. Lyness and C. Moler, "Numerical differentiation of analytic functions", 1967).
     """
-    radius, turns = 2.0**-10 * scale, np.exp(0.25j * math.pi * np.arange(8))
+    radius, turns = CIRCLE * scale, np.exp(0.25j * math.pi * np.arange(8))
     values = np.array([complex(line(complex(radius * turn))) for turn in turns])
     return bool(abs((values * turns).mean()) / radius < 0.1 * doubt)
 
@@ -142,8 +145,9 @@ def judge(
         seen.append(level)
         tolerance = level.error + rtol * abs(level.value) + 1e-12 * unit
         constant = level.value == level.low == level.high == 0  # along the line, to the last bit
-        tight = constant or level.error <= 1e-4 * abs(level.value) + 1e-7 * unit
-        if not level.bent and tight and abs(claimed - level.value) <= tolerance:
+        tight = constant or level.error <= max(1e-5 * abs(level.value), 1e-7 * unit * level.rounded)
+        known = any(abs(a.value - level.value) <= a.error + level.error for a in against if a.error < level.error)
+        if not level.bent and tight and not known and abs(claimed - level.value) <= tolerance:
             return Verdict("right", level.value, tolerance, level.origin)
         if level.bent or not tight or (against and abs(level.value - against[-1].value) > 2 * tolerance):
             against.clear()
@@ -163,5 +167,7 @@ def judge(
         return Verdict("undecided", math.nan, math.inf, why)
     best = min(smooth, key=lambda level: level.error)
     tolerance = best.error + rtol * abs(best.value) + 1e-12 * unit
-    kind = "undecided" if abs(claimed - best.value) <= tolerance else "wrong"
-    return Verdict(kind, best.value, tolerance, best.origin)
+    if abs(claimed - best.value) > tolerance:
+        return Verdict("wrong", best.value, tolerance, best.origin)
+    decided = best.error <= 5e-4 * abs(best.value) + 1e-7 * unit
+    return Verdict("right" if decided else "undecided", best.value, tolerance, best.origin)

@@ -103,7 +103,7 @@ class Outcome:
         """How many entries are right, or wrong."""
         name = self.subject.name
         if not self.finite:
-            return f"{name} returns numbers that are not finite, so that there is no gradient to check."
+            return f"{name}: it returns numbers that are not finite, so that there is no gradient to check."
         wrong, undecided = len(self.of_kind("wrong", "not finite")), len(self.of_kind("undecided"))
         parts = [_count(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
         parts += [_count(undecided, "entry") + " could not be decided"] * bool(undecided)
@@ -134,6 +134,9 @@ class Outcome:
             yield f"Tolerance {size(worst.tolerance)}: {worst.origin}."
         if len(self.subject.weights[0].shape) or len(self.subject.weights) > 1:
             yield "The numbers are derivatives of the sum of all outputs, with random weights."
+        kinks = len(self.of_kind("kink"))
+        if kinks:
+            yield f"{_count(kinks, 'entry')} at kinks {'is' if kinks == 1 else 'are'} not counted as wrong."
         if len(self.subject.paths) > 1:
             yield self._table()
         yield from self._pattern()

@@ -56,10 +56,13 @@ class Subject:
         given = [leaf.copy() for leaf in self.leaves]
         try:
             outs = self._outputs(given)
-        except Exception:
-            self._with_tensors = True  # it uses what only Tensors have
+        except Exception as error:
+            self._with_tensors = True  # perhaps it uses what only Tensors have
             given = [leaf.copy() for leaf in self.leaves]
-            outs = self._outputs(given)
+            try:
+                outs = self._outputs(given)
+            except Exception:
+                raise error from None
         for path, before, after in zip(self.paths, self.leaves, given, strict=True):
             if not np.array_equal(before, after, equal_nan=True):
                 raise ValueError(
