@@ -172,8 +172,12 @@ def test_vmap_second_derivatives_and_hand_made_primitives():
 def test_a_loop_over_examples_is_right_for_their_number_and_says_so():
     text = check(lambda w, x: sum(np.tanh(row @ w) for row in x), W, X)
     assert "right for 6 examples only" in text
+    with pytest.raises(AssertionError):
+        function(text)(W, X[:5])
     text = check(lambda w, x: ((x @ w) * np.cos(np.arange(len(x)))).sum(), W, X)
     assert "a constant array of shape (6,) holds for 6 examples only" in text
+    with pytest.raises(AssertionError):
+        function(text)(W, X[:5])
 
 
 def test_what_depends_on_values_is_refused():

@@ -234,7 +234,8 @@ class Traced(Methods, Hidden):
         raise TracedValueError(
             f"{self.described()} cannot become a plain array, since what is computed from it would be lost to the "
             "program: use NumPy's functions on it as it is (np.stack for np.array of several; where a is a plain array "
-            "and i a traced one, tg.nn.embedding(a, i) or tg.Tensor(a)[i] for a[i])"
+            "and i a traced one, tg.nn.embedding(a, i) or tg.Tensor(a)[i] for a[i]; for one-hot rows, "
+            "i[:, None] == np.arange(k))"
         )
 
     __bool__ = _no_number("the truth value")

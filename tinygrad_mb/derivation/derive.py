@@ -56,6 +56,7 @@ def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivat
         try:
             args = [_resized(arg, m, m + more) for arg in example_args]
             programs.append(trace(loss_fn, wrt, args))
+            programs[-1].examples = m + more
         except (ValueError, IndexError, TypeError) as error:
             if not more or isinstance(error, TracedValueError):
                 raise

@@ -18,6 +18,7 @@ from .sizes import form_of
 
 WIDTH = 100
 _CODE = 72  # a longer line is taken apart, where it can be
+_DEEPEST = 20  # calls in one another, in one line
 _INDENT = "    "
 _TEMPORARY: dict[Any, str] = {
     np.exp: "e", np.sum: "total", np.mean: "mean", np.max: "top", np.sqrt: "root", np.var: "var", np.arange: "places",
@@ -66,10 +67,14 @@ class _Writer:
         for call in program.calls:
             if call.out.name is not None or call.out in self.outputs:
                 self._name(call.out)
+        depths: dict[Variable, int] = {}
         for call in program.calls:
-            if self._needs_line(call):
+            inner = [depths.get(v, 0) for v in variables_in((call.args, call.kwargs)) if v not in self.names]
+            depths[call.out] = 1 + max(inner, default=0)
+            if self._needs_line(call) or depths[call.out] > _DEEPEST:
                 self._name(call.out)
         self.constants: dict[str, str] = {}
+        self.given = set(program.inputs)  # what no line computes
 
     def _needs_line(self, call: Call) -> bool:
         if call.out in self.names or call.function in assignments.STATEMENTS:
@@ -181,16 +186,16 @@ class _Writer:
         self.taken.add(name)
         variable = Variable(-1, array.shape, array.dtype, "data", name, array)
         self.names[variable] = name
+        self.given.add(variable)
         return variable
 
     def shorten(self) -> None:
         """Give lines of their own to operands of lines that are too long."""
-        for _ in range(len(self.calls)):
-            long = next(
-                (line for line in self._lines() if max(map(len, line.code)) > _CODE and self._split(line)), None
-            )
-            if long is None:
-                return
+        for call in reversed(self.program.calls):
+            while self._needs_line(call):
+                line = self._line(call)
+                if max(map(len, line.code)) <= _CODE or not self._split(line):
+                    break
 
     def _split(self, line: _Line) -> bool:
         """Name the largest operand that stands in a line; false if there is none."""
@@ -218,29 +223,43 @@ class _Writer:
 
     def _ordered(self, lines: list[_Line]) -> list[_Line]:
         """The lines in the order of the program, but each gradient as soon as it can be computed."""
-        results = [line for v in self.program.outputs.values() for line in lines if line.out is v]
-        results = list(dict.fromkeys(results))
-        rest = [line for line in lines if line not in results]
-        made = set(self.program.inputs) | {v for v in self.names if v not in self.calls}
+        by_out = {line.out: line for line in lines}
+        results = [by_out[v] for v in dict.fromkeys(self.program.outputs.values()) if v in by_out]
+        waiting = {line.out: line.needs - self.given for line in results}
+        rest = [line for line in lines if line.out not in waiting]
         ordered: list[_Line] = []
 
-        def ready() -> _Line | None:
-            return next((line for line in results if line.needs <= made), None)
-
-        while rest or results:
-            line = ready() if self.program.loss in made else None
-            if line is not None:
-                results.remove(line)
-            else:
-                line = next((line for line in rest if line.needs <= made), None)
-                if line is None:  # an intermediate result that needs a gradient
-                    line = ready()
-                    assert line is not None
-                    results.remove(line)
-                else:
-                    rest.remove(line)
-            made.add(line.out)
+        def add(line: _Line) -> None:
             ordered.append(line)
+            for other in results:
+                needs = waiting.get(other.out)
+                if needs is not None:
+                    needs.discard(line.out)
+            release()
+
+        def release() -> None:
+            if self.program.loss not in made:
+                return
+            for line in results:
+                if line.out in waiting and not waiting[line.out]:
+                    del waiting[line.out]
+                    made.add(line.out)
+                    add(line)
+
+        def force(needs: set[Variable]) -> None:
+            for need in needs:
+                if need in waiting:  # a gradient that something else is computed from
+                    del waiting[need]
+                    force(by_out[need].needs)
+                    made.add(need)
+                    add(by_out[need])
+
+        made: set[Variable | None] = set()
+        for line in rest:
+            force(line.needs)
+            made.add(line.out)
+            add(line)
+        release()
         return ordered
 
     # ------------------------------------------------------------------------------------- comments
@@ -295,6 +314,9 @@ class _Writer:
             fixed = self.program.arguments[name]
             if isinstance(fixed, (bool, int, str)):
                 lines.append(f"assert {name} == {fixed!r}, 'the function was derived for this value'")
+        if self.program.notes and self.program.examples:
+            batch = next(v for v in self.program.inputs if v.role == "data" and v.value.ndim)
+            lines.append(f"assert len({self.names[batch]}) == {self.program.examples}")
         return lines
 
     def _batch(self) -> str:

@@ -70,6 +70,7 @@ class Program:
     signature   the names of the loss function's arguments, the parameters first
     arguments   the arguments by these names: nests of variables, in the place of arrays, and of what else there was
     summed      whether the function returned a vector of losses, whose sum was differentiated
+    examples    the number of examples in the run that was written down
     notes       what holds only for the run that was written down, in words
     """
 
@@ -84,6 +85,7 @@ class Program:
         self.signature: tuple[str, ...] = ()
         self.arguments: dict[str, Any] = {}
         self.summed = False
+        self.examples = 0
         self.notes: list[str] = []
 
     def variables(self) -> Iterator[Variable]:

@@ -77,7 +77,7 @@ def _transpose(work: Simplifier, out: Variable, a: Any, axes: Any = None) -> Any
         if axes is None and inner is not None and len(a.shape) == 2 and all(len(shape_of(x)) == 2 for x in inner.args):
             return work.emit(np.matmul, tuple([_turned(work, out, x) for x in inner.args[::-1]]), {}, out)
         return work.emit(np.transpose, (a,) if axes is None else (a, axes), {}, out)
-    return work.view(np.transpose, (a, axes), out, a)
+    return work.view(np.transpose, (a,) if axes is None else (a, axes), out, a)
 
 
 def _turned(work: Simplifier, like: Variable, x: Any) -> Any:

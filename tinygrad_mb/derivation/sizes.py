@@ -224,14 +224,23 @@ def _constant(arrays: list[Any], ms: Sequence[int], calls: list[Call], program: 
         value = fitted([a.flat[0].item() for a in arrays], ms)
         if value is not None:
             found = (np.full, (tuple(shape), value))
-    elif x.ndim == 1 and None not in shape and all((a == np.arange(len(a))).all() for a in arrays):
-        found = (np.arange, (shape[0],))
+    elif None not in shape and all(np.array_equal(a, np.arange(a.size).reshape(a.shape)) for a in arrays):
+        size = fitted([a.size for a in arrays], ms)
+        found = None if size is None else (np.arange, (size,))
     elif x.ndim == 2 and None not in shape and all((a == np.eye(*a.shape)).all() for a in arrays):
         found = (np.eye, tuple(shape))
     if found is None:
         _note(program, ms, f"a constant array of shape {x.shape}")
         return x
     kwargs = {} if found[0](*found[1]).dtype == x.dtype else {"dtype": x.dtype}
-    variable = Variable(-1 - len(calls), tuple(shape), x.dtype, "value", None, x)
-    calls.append(Call(found[0], found[1], kwargs, variable))
+    return _made(calls, found[0], found[1], kwargs, tuple(shape), x)
+
+
+def _made(calls: list[Call], function: Any, args: Any, kwargs: Any, shape: tuple[int, ...], x: Any) -> Variable:
+    """The variable of new calls that make the array ``x``."""
+    if function is np.arange and len(shape) > 1:
+        flat = _made(calls, function, args, kwargs, args, x.reshape(-1))
+        return _made(calls, np.reshape, (flat, shape), {}, shape, x)
+    variable = Variable(-1 - len(calls), shape, x.dtype, "value", None, x)
+    calls.append(Call(function, args, kwargs, variable))
     return variable

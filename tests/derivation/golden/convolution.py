@@ -34,15 +34,15 @@ def gradients(params, x, y):
     windows2 = np.lib.stride_tricks.sliding_window_view(h, (2, 2), axis=(2, 3))[:, :, ::2, ::2]
     windows2 = windows2.transpose(0, 1, 4, 5, 2, 3).reshape(m, 2, 4, 4)  # (m, 2, 4, 4)
     g = (windows2 == pooled.reshape(m, 2, 1, 4)).astype(float)  # (m, 2, 4, 4)
-    g2 = dpooled.reshape(m, 2, 1, 4)                  # (m, 2, 1, 4)
+    g3 = dpooled.reshape(m, 2, 1, 4)                  # (m, 2, 1, 4)
     total2 = g.sum(axis=2, keepdims=True)             # (m, 2, 4, 4) -> (m, 2, 1, 4)
     dh = np.zeros((m, 2, 4, 4))
-    dh_windows = (g * (g2 / total2)).reshape(m, 2, 2, 2, 2, 2)
+    dh_windows = (g * (g3 / total2)).reshape(m, 2, 2, 2, 2, 2)
     for i, j in np.ndindex(2, 2):
         dh[:, :, i : i + 4 : 2, j : j + 4 : 2] += dh_windows[:, :, i, j]  # (m, 2, 4, 4)
     dz = dh * (h > 0)                                 # (m, 2, 4, 4)
     db = dz.sum(axis=(0, 2, 3))                       # (m, 2, 4, 4) -> (2,): Σ over the m examples
-    g3 = np.tensordot(dz.reshape(m, 2, 16), t, ((0, 2), (0, 2)))  # (2, 9): Σ over the m examples
-    dK = g3.reshape(2, 1, 3, 3)                       # (2, 1, 3, 3)
+    g2 = np.tensordot(dz.reshape(m, 2, 16), t, ((0, 2), (0, 2)))  # (2, 9): Σ over the m examples
+    dK = g2.reshape(2, 1, 3, 3)                       # (2, 1, 3, 3)
 
     return loss, {"K": dK, "b": db, "W": dW, "c": dc}
