@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from keyword import iskeyword
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -206,9 +207,13 @@ def _local_names(names: dict[Variable, str]) -> Iterator[None]:
         sys.settrace(before)
 
 
+_NOT_USERS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+
+
 def _is_users(frame: FrameType) -> bool:
-    module = frame.f_globals.get("__name__", "").partition(".")[0]
-    return module not in ("tinygrad_mb", "numpy") and (module == "__main__" or module not in sys.stdlib_module_names)
+    if frame.f_code.co_filename.startswith(_NOT_USERS):
+        return False
+    return frame.f_globals.get("__name__", "").partition(".")[0] not in sys.stdlib_module_names - {"__main__"}
 
 
 _PRODUCTS = ("matmul", "linear", "conv2d")
