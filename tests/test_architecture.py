@@ -104,6 +104,18 @@ def test_importing_the_package_loads_numpy_and_graphviz_at_most():
     assert {"tinygrad_mb", "numpy"} <= set(run.stdout.split()) <= {"tinygrad_mb", "numpy", "graphviz"}
 
 
+def test_checkers_and_derivations_are_loaded_when_they_are_used():
+    program = (
+        "import sys, tinygrad_mb as tg; rooms = {n.split('.')[1] for n in sys.modules if n.startswith('tinygrad_mb.')}; "
+        "print(sorted(rooms & {'checking', 'derivation', 'demo', 'cli'})); tg.gradcheck, tg.derive, tg.explain; "
+        "tg.check_derivation, tg.assert_gradients; print(set(tg.__all__) <= set(dir(tg)), hasattr(tg, 'nothing'))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert run.stdout.splitlines() == ["[]", "True False"]
+
+
 def test_drawing_reads_the_graph_and_never_changes_it():
     for file in (PACKAGE / "drawing").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
