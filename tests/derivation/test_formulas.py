@@ -201,6 +201,22 @@ def test_it_is_written_as_a_person_would(loss, params, batch, lines):
     assert_true(Formulas(simplify(found.program)), gradients_of(loss, params, batch))
 
 
+def test_indices_stand_where_they_belong():
+    """The rows of a product have an index at its left factor; the right one is whole."""
+
+    def loss(p, x, y):
+        q, k = x @ p["Q"], x @ p["K"]
+        a = nn.softmax(q @ k.swapaxes(1, 2))
+        return np.square(a.mean(axis=1).sum(axis=1) * y + (a @ x).sum(axis=(1, 2)) - y).mean()
+
+    x, params = np.sin(np.arange(60.0)).reshape(5, 4, 3), {"Q": np.ones((3, 2)), "K": np.eye(3)[:, :2]}
+    found = derive(loss, params, x, Y)
+    page = [" ".join(line.split()) for line in found.text().splitlines()]
+    assert "∂L/∂Q = Σᵢ Σⱼ xᵢⱼᵀ δz1ᵢⱼ kᵢ" in page
+    assert "∂L/∂K = Σᵢ Σⱼ xᵢⱼᵀ δz1ᵀ[i, j] qᵢ" in page
+    assert_true(Formulas(simplify(found.program)), gradients_of(loss, params, (x, Y)))
+
+
 def test_the_parts_of_a_delta_are_told_apart():
     def loss(p, x, y):
         h = x @ p["W"]
