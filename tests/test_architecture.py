@@ -106,7 +106,8 @@ def test_importing_the_package_loads_numpy_and_graphviz_at_most():
 
 def test_checkers_and_derivations_are_loaded_when_they_are_used():
     program = (
-        "import sys, tinygrad_mb as tg; rooms = {n.split('.')[1] for n in sys.modules if n.startswith('tinygrad_mb.')}; "
+        "import sys, tinygrad_mb as tg; "
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('tinygrad_mb.')}; "
         "print(sorted(rooms & {'checking', 'derivation', 'demo', 'cli'})); tg.gradcheck, tg.derive, tg.explain; "
         "tg.check_derivation, tg.assert_gradients; print(set(tg.__all__) <= set(dir(tg)), hasattr(tg, 'nothing'))"
     )
