@@ -181,7 +181,7 @@ def _sum(work: Simplifier, out: Variable, a: Any, axis: Any = None, keepdims: bo
     if other:
         return NotImplemented
     shape = shape_of(a)
-    axes = tuple(range(len(shape))) if axis is None else tuple([k % len(shape) for k in as_tuple(axis)])
+    axes = tuple(range(len(shape))) if axis is None or not shape else tuple([k % len(shape) for k in as_tuple(axis)])
     if isinstance(a, Variable) and not axes:
         return a
     if isinstance(a, Spread):
