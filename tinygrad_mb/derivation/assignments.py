@@ -89,6 +89,8 @@ def _unpatch(name: str, call: Call, operand: Operand) -> list[str]:
     return lines
 
 
+PARTS = ("windows", "at", "k")  # of names that stand for steps on the way to a variable
+
 STATEMENTS: dict[Callable[..., Any], Callable[[str, Call, Operand], list[str]]] = {
     indexing.scatter_add: _scatter_add,
     indexing.put: _put,

@@ -15,6 +15,7 @@ from . import assignments
 from .program import Call, Program, Variable, variables_in
 from .python_text import ATOM, Text, array_text, expression
 from .sizes import form_of
+from .tracing import RESERVED
 
 WIDTH = 100
 _CODE = 72  # a longer line is taken apart, where it can be
@@ -59,7 +60,7 @@ class _Writer:
         for call in reversed(program.calls):
             if call.out in self.forward:
                 self.forward.update(variables_in((call.args, call.kwargs)))
-        self.taken = {"np", "m", "len", "range", *program.signature}
+        self.taken = {*RESERVED, *program.signature}
         self.own_lines: set[Variable] = set()
         for variable in program.inputs:
             self.names[variable] = variable.name or "x"
@@ -111,6 +112,8 @@ class _Writer:
                 name, k = f"{base}{'_' if base[-1].isdigit() else ''}{k}", k + 1
             self.names[variable] = name
             self.taken.add(name)
+            if self.calls[variable].function in assignments.STATEMENTS:
+                self.taken.update([f"{name}_{part}" for part in assignments.PARTS])
         return self.names[variable]
 
     def _temporary(self, call: Call) -> str:
