@@ -77,7 +77,7 @@ def _not(x, values, a):
 
 
 def _where(x, values, condition, a, b):
-    return condition * a + (1 - condition) * b
+    return np.where(condition, a, b)
 
 
 def _matmul(x, values, a, b):
@@ -134,17 +134,17 @@ def _onehot(x, values, labels):
 
 
 def _gather(x, values, a, rows):
-    return a[rows]
+    return a[rows.astype(np.intp)]
 
 
 def _scatter(x, values, a, rows):
     out = np.zeros(x.shape)
-    np.add.at(out, rows, a)
+    np.add.at(out, rows.astype(np.intp), a)
     return out
 
 
 def _whole_index(x, arrays):
-    arrays = iter(arrays)
+    arrays = iter([a.astype(np.intp) for a in arrays])
     return tuple(next(arrays) if kind == "·" else part for kind, part in zip(x.data, x.payload, strict=True))
 
 

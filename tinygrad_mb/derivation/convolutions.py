@@ -49,7 +49,9 @@ def _of_kernels(p: Expr, shape: Shape, stride: Pair, padding: Pair) -> Expr | No
     kernels, delta = p.args[0].args
     if kernels.op != "transpose" or kernels.args[0].op != "reshape" or kernels.args[0].args[0].ndim != 4:
         return None
-    return Expr("deconvolution", (_images(delta), kernels.args[0].args[0]), (shape, stride, padding), shape)
+    w = kernels.args[0].args[0]
+    delta = reshape(delta, (shape[0], w.shape[0], *_size(shape, w.shape[2:], stride, padding)))
+    return Expr("deconvolution", (delta, w), (shape, stride, padding), shape)
 
 
 def _of_pool(p: Expr, windows: Any, shape: Shape) -> Expr | None:
@@ -73,9 +75,6 @@ def by_kernels(x: Expr, shape: Shape) -> Expr | None:
     delta, columns = x.args
     if columns.op != "reshape" or columns.args[0].op != "patches":
         return None
-    cut = columns.args[0]
-    return Expr("kernels", (cut.args[0], _images(delta)), (*cut.data[1:3], tuple(shape)), tuple(shape))
-
-
-def _images(flat: Expr) -> Expr:
-    return flat.args[0] if flat.op == "reshape" and flat.args[0].ndim == 4 else flat
+    (x,), (_, stride, padding, _) = columns.args[0].args, columns.args[0].data
+    delta = reshape(delta, (x.shape[0], shape[0], *_size(x.shape, shape[2:], stride, padding)))
+    return Expr("kernels", (x, delta), (stride, padding, tuple(shape)), tuple(shape))

@@ -147,7 +147,10 @@ class Equations:
         out: list[Equation] = []
         for is_gradient, group in groupby(equations, key=lambda e: e.left in self.gradients):
             found = list(group)
-            out += sorted(found, key=lambda e: order.get(self.gradients[e.left], 0)) if is_gradient else found
+            lefts = {variable(e.left) for e in found}
+            if is_gradient and not any(part in lefts for e in found for part in walk(e.forms[0])):
+                found.sort(key=lambda e: order.get(self.gradients[e.left], 0))
+            out += found
         return out
 
     def _with_repeats_named(self, equations: list[Equation]) -> list[Equation]:

@@ -82,7 +82,10 @@ class Reader:
                 operands.append(self.expression(source))
         if node.op.variadic:
             return None
-        return _BY_PRIMITIVE[node.op.key](self, *operands, *node.params)
+        try:
+            return _BY_PRIMITIVE[node.op.key](self, *operands, *node.params)
+        except _Unread:
+            return None
 
     def _of_call(self, call: Call) -> Expr:
         function, kwargs = _BY_FUNCTION.get(call.function), dict(call.kwargs)
@@ -105,13 +108,19 @@ class Reader:
             return self.counted(arg)
         raise _Unread
 
+    def indices(self, arg: Any) -> Expr:
+        """Integers that are used as an index, which stay integers."""
+        if isinstance(arg, np.ndarray):
+            return Expr("constant", (), (arg.dtype.str, arg.tobytes()), arg.shape, arg)
+        return self.expression(arg)
+
     def counted(self, value: Any) -> Expr:
         """A number; one that came from the number of examples is written m."""
         form = form_of(value)
         if form is not None:
             count = add(size("m", form.m), number(form.offset))
             return multiply(number(form.factor), power(count, Fraction(form.exponent)))
-        return number(float(value) if isinstance(value, np.floating) else value)
+        return number(value.item() if isinstance(value, np.generic) else value)
 
     def counts(self, x: Expr, axes: tuple[int, ...]) -> list[Expr]:
         """The lengths of axes, m for that of the examples."""
@@ -214,6 +223,12 @@ def _reshape(r: Reader, x: Any, shape: Any) -> Expr:
     return broadcast(multiply(*scalars, convolutions.by_kernels(x, shape) or reshape(x, shape)), shape)
 
 
+def _astype(r: Reader, x: Any, dtype: Any) -> Expr:
+    if np.dtype(dtype).kind != "f":
+        raise _Unread  # a fraction may be lost
+    return r.expression(x)
+
+
 def _matmul(r: Reader, x: Any, y: Any) -> Expr:
     x, y = r.expression(x), r.expression(y)
     return known.product_of_rows(x, y) or matmul(x, y)
@@ -250,30 +265,38 @@ def _index(r: Reader, x: Any, index: Any) -> Expr:
             x, [n for n, part in zip(x.shape, parts, strict=False) if part == slice(None)] + [*x.shape[len(parts) :]]
         )
     arrays = [part for part in parts if isinstance(part, (Variable, np.ndarray))]
-    if len(arrays) == len(parts) == x.ndim and _is_places(parts, x.shape):
-        return known.pick(x, r.expression(parts[-1]))
+    if any(part.dtype.kind not in "iu" for part in arrays):
+        raise _Unread
+    if len(arrays) == len(parts) == x.ndim == len(parts[-1].shape) + 1 and _is_places(parts, x.shape):
+        return known.pick(x, r.indices(parts[-1]))
     if len(arrays) == 1 == len(parts) and x.ndim:
-        rows = r.expression(parts[0])
-        if rows.op != "variable" or rows.payload.dtype.kind in "iu":
-            if x.op == "constant" and x.ndim == 2 and np.array_equal(x.payload, np.eye(*x.shape)):
-                return known.one_hot(rows, x.shape[1])
-            return Expr("gather", (x, rows), None, (*rows.shape, *x.shape[1:]))
+        return _rows(x, r.indices(parts[0]))
     return _part_of(r, x, parts)
 
 
 def _part_of(r: Reader, x: Expr, parts: tuple[Any, ...]) -> Expr:
-    arrays = tuple(r.expression(part) for part in parts if isinstance(part, (Variable, np.ndarray)))
-    template = tuple(repr(part) if not isinstance(part, (Variable, np.ndarray)) else "·" for part in parts)
-    stand_ins = [
-        np.zeros(a.shape, np.intp) if a.op != "variable" or a.payload.dtype.kind != "b" else None for a in arrays
-    ]
-    if any(stand_in is None for stand_in in stand_ins):
-        raise _Unread
-    fill = iter(stand_ins)
-    trial = tuple(next(fill) if isinstance(part, (Variable, np.ndarray)) else part for part in parts)
-    shape = np.broadcast_to(0, x.shape)[trial].shape
-    payload = tuple(None if isinstance(part, (Variable, np.ndarray)) else part for part in parts)
-    return Expr("index", (x, *arrays), template, shape, payload)
+    trial = tuple(np.zeros([int(n) for n in p.shape], np.intp) if _is_array(p) else p for p in parts)
+    try:
+        shape = np.broadcast_to(0, x.shape)[trial].shape
+    except IndexError:  # of a tuple of arrays
+        raise _Unread from None
+    return Expr("index", (x, *_arrays(r, parts)), _template(parts), shape, _slices(parts))
+
+
+def _is_array(part: Any) -> bool:
+    return isinstance(part, (Variable, np.ndarray))
+
+
+def _arrays(r: Reader, parts: tuple[Any, ...]) -> list[Expr]:
+    return [r.indices(part) for part in parts if _is_array(part)]
+
+
+def _template(parts: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple("·" if _is_array(part) else repr(part) for part in parts)
+
+
+def _slices(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(None if _is_array(part) else part for part in parts)
 
 
 def _only_ones_taken(parts: tuple[Any, ...], shape: Any) -> bool:
@@ -298,8 +321,12 @@ def _is_places(parts: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
 def _take(r: Reader, x: Any, rows: Any, axis: Any = None, **options: Any) -> Expr:
     if axis != 0:
         raise _Unread
-    x, rows = r.expression(x), r.expression(rows)
-    if x.op == "constant" and x.ndim == 2 and np.array_equal(x.payload, np.eye(*x.shape)):
+    return _rows(r.expression(x), r.indices(rows))
+
+
+def _rows(x: Expr, rows: Expr) -> Expr:
+    """The rows of x that integers name; those of the identity are one-hot."""
+    if x.op == "constant" and x.ndim == 2 and np.array_equal(x.payload, np.eye(x.shape[0], x.shape[1])):
         return known.one_hot(rows, x.shape[1])
     return Expr("gather", (x, rows), None, (*rows.shape, *x.shape[1:]))
 
@@ -309,17 +336,14 @@ def _scatter(r: Reader, v: Any, index: Any, shape: Any) -> Expr:
     parts, shape = index if isinstance(index, tuple) else (index,), tuple(shape)
     if _only_ones_taken(parts, shape):
         return reshape(v, shape)
-    arrays = [part for part in parts if isinstance(part, (Variable, np.ndarray))]
-    if len(arrays) == len(parts) == len(shape) and _is_places(parts, shape):
-        labels = r.expression(parts[-1])
-        return multiply(reshape(v, (*v.shape, 1)), known.one_hot(labels, shape[-1]))
+    arrays = [part for part in parts if _is_array(part)]
+    if any(part.dtype.kind not in "iu" for part in arrays):
+        raise _Unread
+    if len(arrays) == len(parts) == len(shape) == len(parts[-1].shape) + 1 and _is_places(parts, shape):
+        return multiply(reshape(v, (*v.shape, 1)), known.one_hot(r.indices(parts[-1]), shape[-1]))
     if len(arrays) == 1 == len(parts):
-        rows = r.expression(parts[0])
-        if rows.op != "variable" or rows.payload.dtype.kind in "iu":
-            return Expr("scatter", (v, rows), None, shape)
-    template = tuple(repr(part) if not isinstance(part, (Variable, np.ndarray)) else "·" for part in parts)
-    payload = tuple(None if isinstance(part, (Variable, np.ndarray)) else part for part in parts)
-    return Expr("place", (v, *[r.expression(a) for a in arrays]), template, shape, payload)
+        return Expr("scatter", (v, r.indices(parts[0])), None, shape)
+    return Expr("place", (v, *_arrays(r, parts)), _template(parts), shape, _slices(parts))
 
 
 def _cross_entropy(r: Reader, logits: Any, labels: Any) -> Expr:
@@ -387,7 +411,7 @@ _BY_FUNCTION: dict[Any, Read] = {
     np.arange: lambda r, n, dtype=None: constant(np.arange(int(n))),
     np.eye: lambda r, n, m=None, dtype=None: constant(np.eye(int(n), int(n if m is None else m))),
     np.copy: lambda r, x: r.expression(x), np.zeros_like: lambda r, x: broadcast(ZERO, r.expression(x).shape),
-    shape_functions.astype: lambda r, x, dtype: r.expression(x),
+    shape_functions.astype: _astype,
     np.tensordot: _tensordot, convolution.patches: _images(convolutions.patches),
     convolution.unpatch: _images(convolutions.unpatch), operator.getitem: _index, np.take: _take,
     indexing.scatter_add: _scatter,
