@@ -12,6 +12,8 @@ import numpy as np
 
 from tinygrad_mb import nn
 
+from .more_hand_models import MORE
+
 NOMINAL, CHUNK = 16, 3  # the size of a full batch, and of micro-batches, that wrong derivations divide by
 
 
@@ -534,6 +536,8 @@ MODELS = [
           ("1", "5", "7 h", "12 order", "19 skip", "19 branch")),
 ]  # fmt: skip
 
+MODELS += [Model(*model) for model in MORE]
+
 # Two mistakes at once: a missing factor, and something else that is wrong.
 MIXTURES = {
     "one hidden layer": (("1", "7 h"), ("5", "8 argument h"), ("4 doubled", "18"), ("1", "5")),
@@ -544,4 +548,7 @@ MIXTURES = {
     "regularised": (("1", "13 forgotten"), ("7 h", "13 forgotten"), ("5", "13 bias"), ("1", "13 doubled")),
     "batch norm": (("1", "17 both"), ("5", "17 mean"), ("17 variance", "7 h")),
     "masked": (("1", "7 h"), ("22 mask", "5")),
+    "gated recurrence": (("1", "7 gate"), ("5", "19 overwritten")),
+    "attention": (("1", "22 scale"), ("5", "9 diagonal")),
+    "elastic net": (("5", "13 bias"), ("1", "13 first")),
 }  # fmt: skip

@@ -128,6 +128,22 @@ def test_noise_gets_no_diagnosis(seed):
     assert numbers(report) == set()
 
 
+@pytest.mark.parametrize("regularised", [0.0, 0.1])
+@pytest.mark.parametrize("as_function", [True, False])
+def test_a_single_number_is_not_explained_by_a_fitted_one(regularised, as_function):
+    def loss(p, x, y):
+        return np.square(x @ p["w"] + p["b"] - y).mean() + regularised * np.square(p["w"]).sum()
+
+    def wrong(p, x, y):
+        d = 2 * (x @ p["w"] + p["b"] - y) / len(y)
+        return {"w": x.T @ d + 2 * regularised * p["w"], "b": d.sum() + 0.3}
+
+    p = {"w": np.array([1.0, -2.0, 0.5]), "b": np.array(0.7)}
+    report = tg.check_derivation(loss, p, wrong if as_function else wrong(p, X, Y[:, 0]), X, Y[:, 0])
+    assert report.first == "b"
+    assert numbers(report) == set()
+
+
 @pytest.mark.parametrize("error", [1e-3, 1e-5])
 def test_a_small_error_is_seen(error):
     report = check(changed(b1=lambda g: g["b1"] * (1 + error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from ..graph import Node
@@ -52,15 +51,36 @@ def places(recording: Recording, ks: Sequence[int]) -> str:
     return place(recording, ks[0]) if len(ks) == 1 else f"all {len(ks)} places, the last {place(recording, max(ks))}"
 
 
-def groups(items: Sequence[Any], key: Callable[[Any], Any]) -> Iterator[tuple[list[Any], bool]]:
-    """Each item alone, then those with equal keys together: a mistake is often made at every step.
+def groups(items: Sequence[Any], *keys: Callable[[Any], Any]) -> Iterator[tuple[list[Any], bool]]:
+    """Each item alone, then, for each key, those that have the same: a mistake is often made at every step.
 
-    With each comes whether it is all that have this key.
+    With each comes whether it is all that are like it.
     """
-    groups = [list(group) for _, group in groupby(sorted(items, key=lambda x: str(key(x))), key=lambda x: str(key(x)))]
-    single = {id(group[0]) for group in groups if len(group) == 1}
-    yield from [([item], id(item) in single) for item in items]
-    yield from [(group, True) for group in groups if len(group) > 1]
+    yielded: set[tuple[int, ...]] = set()
+    for k, item in enumerate(items):
+        yielded.add((k,))
+        yield [item], all(sum(str(key(item)) == str(key(other)) for other in items) == 1 for key in keys)
+    for key in keys:
+        found: dict[str, list[int]] = {}
+        for k, item in enumerate(items):
+            found.setdefault(str(key(item)), []).append(k)
+        for group in map(tuple, found.values()):
+            if group not in yielded:
+                yielded.add(group)
+                yield [items[k] for k in group], True
+
+
+def site(recording: Recording, k: int) -> tuple[str, ...]:
+    """What the nodes that one operation of a loop has made have in common: the line, and what the operands are."""
+
+    def made(x: Any) -> str:
+        if not isinstance(x, Node):
+            return str(x)
+        line = x.extras.where if x.extras and x.extras.where else ""
+        return f"{x.op.name} {line}" if x.op is not None else x.name or "constant"
+
+    node = recording.nodes[k]
+    return (made(node), *map(made, node.inputs))
 
 
 def edges_of(recording: Recording) -> Iterator[tuple[int, int, Node, Pull]]:
@@ -72,11 +92,9 @@ def edges_of(recording: Recording) -> Iterator[tuple[int, int, Node, Pull]]:
                 yield k, rule.position, node, rule.pull
 
 
-def at_edges(
-    number: int, claim: str, recording: Recording, edges: list[tuple[int, int, Any]], same: Callable[[Any], Any]
-) -> Iterator[Candidate]:
-    """Candidates for (node, position, its wrong rule for a recording): each alone, and those that are the same."""
-    for group, whole in groups(edges, same):
+def at_edges(number: int, claim: str, recording: Recording, edges: list[tuple[int, int, Any]]) -> Iterator[Candidate]:
+    """Candidates for (node, position, its wrong rule for a recording): each alone, and those of one site."""
+    for group, whole in groups(edges, lambda edge: (site(recording, edge[0]), edge[1])):
 
         def change(r: Recording, group: Any = group) -> Change:
             return Change(edges={(k, position): rule(r) for k, position, rule in group})

@@ -41,6 +41,7 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
     """All mistakes that can be made in this loss, those of one kind together."""
     if len(recording.nodes) <= _MOST_NODES:
         for mistakes in (
+            wrong_paths.regularisers,
             wrong_paths.statistics,
             wrong_slopes.activations,
             wrong_slopes.softmax,

@@ -133,7 +133,8 @@ class _Check:
                 "other numbers."
             )
         verdicts = [self._verdict(name) for name in self.recording.order() if name in self.handed.arrays]
-        diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.sentence]
+        diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.number]
+        problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
         notes = self._notes()
         stale = self._stale(again)
         elsewhere = ""

@@ -72,14 +72,16 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
         return found
     if alone is not None and all(local.number for local in alone):
         return _told(alone)
+    made += [(early, early.make(r) or {})] if early is not None else []
+    for candidate, _ in made:
+        if (found := _fits(candidate, cases, known, 1, of_all=True)) is not None:
+            return found
     both = _explained(cases, truth, known, 2)
     if both is not None and all(local.number for local in both):
         return _told(both)
-    made += [(early, early.make(r) or {})] if early is not None else []
-    for of_all in (True, False):
-        for candidate, _ in made:
-            if (found := _fits(candidate, cases, known, 1, of_all)) is not None:
-                return found
+    for candidate, _ in made:
+        if (found := _fits(candidate, cases, known, 1)) is not None:
+            return found
     for pair in _pairs(made, case):
         if (found := _fits(pair, cases, known, 0)) is not None:
             return found

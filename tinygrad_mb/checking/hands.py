@@ -140,6 +140,9 @@ def fit_shape(
                                              "these is missing (`.sum(axis=0)`).")  # fmt: skip
     if array.ndim == len(shape) == 2 and array.shape == shape[::-1]:
         return Fitted(array.T, 12, f"{says}: it is transposed, or the factors of a product are in the wrong order.")
+    if shape[-1:] == (1,) and array.shape == (*shape[:-1], m):
+        return Fitted(array.sum(axis=-1, keepdims=True), 20, f"{says}: its last axis has a column for each target; it "
+                      "comes from an array (m, m), where predictions (m, 1) met targets (m,).")  # fmt: skip
     if array.size == true.size and [n for n in array.shape if n > 1] == [n for n in shape if n > 1]:
         return Fitted(
             array.reshape(shape), 12, f"{says}: the numbers may be right, the shape is not: `.reshape{shape}`."

@@ -127,7 +127,7 @@ def _scaled(
     if not close([a * b for a, b in zip(ratios, bases, strict=True)]):
         return []
     named = factors.named([case.recording for case in cases], ratios, known)
-    if besides:
+    if besides or _is_one_number(cases, name):  # which is a multiple of any other
         named = [pair for pair in named if _is_mistake(pair)][:1]
     others: dict[int, Factor] = {}
     for pair in named[1:]:
@@ -136,6 +136,11 @@ def _scaled(
     return [
         (*[_of_factor(f, pair, [*others.values()], cases, ratios, name) for f in pair], *besides) for pair in named[:1]
     ]
+
+
+def _is_one_number(cases: Sequence[Case], name: str) -> bool:
+    """Whether so little is known of a gradient that one fitted number would always explain it."""
+    return len(cases) == 1 and cases[0].hand[name].size < 2
 
 
 def _is_mistake(pair: tuple[Factor, ...]) -> bool:
@@ -188,7 +193,7 @@ def is_bias(r: Recording, name: str) -> bool:
     for node in nodes:
         for user, at in r.users.get(node, ()):
             kind = user.op.name if user.op is not None else ""
-            if kind in ("reshape", "getitem", "broadcast_to"):
+            if kind in ("reshape", "index", "broadcast_to"):
                 nodes.append(user)
             elif not (kind in ("add", "subtract") or (kind == "linear" and at == 2) or user in r.of_parameters):
                 return False
@@ -199,73 +204,97 @@ def _regularised(
     cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[Factor], close: Close
 ) -> list[Way]:
     """A regulariser's part in the gradient: forgotten, doubled, scaled, or where there is none; or a factor besides."""
-    recordings = [case.recording for case in cases]
-    r = recordings[0]
+    r = cases[0].recording
     if name not in r.params:
         return []
-    parts = [q.regularisation.get(name, np.zeros(())) for q in recordings]
+    choices = [r.regularisers] + ([[k] for k in r.regularisers] if len(r.regularisers) > 1 else [])
+    for terms in choices:
+        found = _with_terms(cases, bases, name, known, close, terms)
+        if found:
+            return found
+    return []
+
+
+def _with_terms(
+    cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[Factor], close: Close, chosen: list[int]
+) -> list[Way]:
+    """What can have been done to some terms of the regulariser."""
+    recordings = [case.recording for case in cases]
+    r = recordings[0]
+    parts = [q.part_of(chosen).get(name, np.zeros(())) for q in recordings]
     has_part = bool(abs(parts[0]).max(initial=0) > 0)
+    if not has_part and chosen != r.regularisers:
+        return []
     terms = parts if has_part else [q.value(q.params[name]) for q in recordings]
     if any(t is None for t in terms):
         return []
     data = [b - p for b, p in zip(bases, parts, strict=True)]
     given = [(case.hand[name], d, t) for case, d, t in zip(cases, data, terms, strict=True)]
     strength = 1.0 if has_part else _strength_elsewhere(r)
+    what = "the regulariser" if chosen == r.regularisers else "a term of the regulariser"
     for fits in (
         [(1.0, _fit(u - d, t)) for u, d, t in given],
         [(_fit(u - strength * t, d), strength) for u, d, t in given],
         [_fit_two(u, d, t) for u, d, t in given],
     ):
-        if close([a * d + c * t for (a, c), (_, d, t) in zip(fits, given, strict=True)]):
-            break
-    else:
-        return []
-    strengths = [c for _, c in fits]
-    way: Way = ()
-    if not (has_part and all(abs(c - 1) < _CLOSE for c in strengths)):
-        made = _strength(recordings, strengths, bool(r.regularisers)) if has_part else _added(strengths, r)
-        if made is None:
-            return []
-        way = (made,)
-    if all(a == 1.0 for a, _ in fits):
-        return [way]
-    ratios = [a for a, _ in fits]
-    named = [pair for pair in factors.named(recordings, ratios, known) if _is_mistake(pair)]
-    return [(_of_factor(f[0], f, [], cases, ratios, name), *way) for f in named[:1]]
+        if not close([a * d + c * t for (a, c), (_, d, t) in zip(fits, given, strict=True)]):
+            continue
+        strengths = [c for _, c in fits]
+        way: Way = ()
+        if not (has_part and all(abs(c - 1) < _CLOSE for c in strengths)):
+            single = cases[0].hand[name].size < 2
+            made = _strength(recordings, strengths, what, single) if has_part else _added(strengths, r, single)
+            if made is None:
+                continue
+            way = (made,)
+        if all(a == 1.0 for a, _ in fits):
+            return [way]
+        ratios = [a for a, _ in fits]
+        named = [pair for pair in factors.named(recordings, ratios, known) if _is_mistake(pair)]
+        return [(_of_factor(f[0], f, [], cases, ratios, name), *way) for f in named[:1]]
+    return []
 
 
 def _strength_elsewhere(r: Recording) -> float:
-    """What the parameters that are regularised are multiplied by in their gradients."""
-    found = [_fit(g, r.value(r.params[n])) for n, g in r.regularisation.items() if n in r.params and g.any()]
-    return found[0] if found else 0.0
+    """What a regulariser multiplies other parameters by in their gradients; 0 if none does so."""
+    for term in r.regularisers:
+        for name, part in r.part_of([term]).items():
+            if name in r.params and part.any():
+                value = r.value(r.params[name])
+                strength = _fit(part, value)
+                if abs(part - strength * value).max() <= _CLOSE * abs(part).max():
+                    return strength
+    return 0.0
 
 
-def _strength(recordings: Sequence[Recording], strengths: list[float], known: bool) -> Local | None:
+def _strength(recordings: Sequence[Recording], strengths: list[float], what: str, single: bool) -> Local | None:
     """A regulariser that counts more or less than it should."""
     meanings: tuple[tuple[Callable[[Recording], float], str], ...] = (
-        (lambda q: 0.0, "the regulariser is forgotten"),
-        (lambda q: 2.0, "the regulariser counts twice"),
-        (lambda q: 0.5, "the regulariser counts half"),
-        (lambda q: 1 / q.m, "the regulariser is divided by m as well"),
-        (lambda q: float(q.m), "the regulariser is multiplied by m, or taken once for each example"),
-        (lambda q: -1.0, "the regulariser has the wrong sign"),
-        (lambda q: strengths[0], "the regulariser has another strength"),
+        (lambda q: 0.0, "is forgotten"),
+        (lambda q: 2.0, "counts twice"),
+        (lambda q: 0.5, "counts half"),
+        (lambda q: 1 / q.m, "is divided by m as well"),
+        (lambda q: float(q.m), "is multiplied by m, or taken once for each example"),
+        (lambda q: -1.0, "has the wrong sign"),
+        (lambda q: np.nan if single else strengths[0], "has another strength"),
     )
-    for value, claim in meanings:
+    for value, does in meanings:
         if all(abs(c - value(q)) < _CLOSE * max(1, abs(c)) for c, q in zip(strengths, recordings, strict=True)):
             shown = number(strengths[0]) if abs(strengths[0]) > _CLOSE else "0"
-            return Local(("regulariser", claim), 13, _telling(shown, claim))
+            return Local(("regulariser", what, does), 13, _telling(shown, what, does))
     return None
 
 
-def _telling(shown: str, claim: str) -> Callable[[list[str]], str]:
+def _telling(shown: str, what: str, does: str) -> Callable[[list[str]], str]:
     return lambda names: (
-        f"{listed(names)} {is_or_are(names)} the gradient of the data plus {shown} x that of the regulariser: {claim}."
+        f"{listed(names)} {is_or_are(names)} the gradient of the rest plus {shown} x that of {what}: it {does}."
     )
 
 
-def _added(strengths: list[float], r: Recording) -> Local | None:
-    """A regulariser for a parameter that has none."""
+def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
+    """A regulariser for a parameter that has none; for a single number, only with the strength that others have."""
+    if single and abs(strengths[0] - _strength_elsewhere(r)) > _CLOSE * abs(strengths[0]):
+        return None
     if np.ptp(strengths) > _CLOSE * abs(strengths[0]) or abs(strengths[0]) < _CLOSE:
         return None
     others = any(abs(g).max(initial=0) > 0 for g in r.regularisation.values())

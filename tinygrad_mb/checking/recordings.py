@@ -209,10 +209,14 @@ class Recording:
     @cached_property
     def regularisation(self) -> Gradients:
         """The part of the gradients that the regularisers make."""
-        if not self.regularisers:
+        return self.part_of(self.regularisers)
+
+    def part_of(self, terms: Sequence[int]) -> Gradients:
+        """The part of the gradients that comes through these terms of the loss."""
+        if not terms:
             return {}
-        data = self.back(Change(at={k: lambda g: 0 * g for k in self.regularisers}))
-        return {name: g - data[name] for name, g in self.truth.items()}
+        others = self.back(Change(at={k: lambda g: 0 * g for k in terms}))
+        return {name: g - others[name] for name, g in self.truth.items()}
 
     @cached_property
     def losses(self) -> int | None:

@@ -10,6 +10,22 @@ import numpy as np
 from ..graph import Node
 from .candidates import PRODUCTS, Candidate, at_edges, edges_of, factor_name, groups, on_the_way_back, place, places
 from .recordings import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM, Array, Change, Pull, Recording, operation
+from .reports import listed
+
+
+def regularisers(recording: Recording) -> Iterator[Candidate]:
+    """A regulariser that is forgotten, or one of its terms."""
+    terms = recording.regularisers
+    if terms:
+        change = _forgotten(terms)
+        yield on_the_way_back(13, f"the regulariser is forgotten, {places(recording, terms)}", change)
+    for k in terms if len(terms) > 1 else ():
+        change = _forgotten([k])
+        yield on_the_way_back(13, f"a term of the regulariser is forgotten, {place(recording, k)}", change)
+
+
+def _forgotten(terms: list[int]) -> Callable[[Recording], Change]:
+    return lambda r: Change(at={k: lambda g: 0 * g for k in terms})
 
 
 def statistics(recording: Recording) -> Iterator[Candidate]:
@@ -51,27 +67,39 @@ def _broadcasting(recording: Recording, node: Node) -> Iterator[Node]:
 
 
 def fan_out(recording: Recording) -> Iterator[Candidate]:
-    """Values that are used several times, and get what only one of the uses gives."""
+    """Values that are used several times, and do not get what all of the uses give."""
     shared = []
     for k, node in enumerate(recording.nodes):
-        uses = [u for u, at in recording.users[node] if u in recording.flow and _has_rule(u, at)]
+        uses = [(u, at) for u, at in recording.users[node] if u in recording.flow and _has_rule(u, at)]
         if len(uses) > 1 and node.plan is not None:
-            shared.append((k, len(uses)))
-    params = set(recording.params.values())
-    for group, whole in groups(shared, lambda item: (item[1], recording.nodes[item[0]] in params)):
-        n = group[0][1]
-        for i in range(n) if n <= 8 else (0, n - 1):
+            shared.append((k, uses))
+    params = [(k, uses) for k, uses in shared if recording.nodes[k].op is None]
+    for group, whole in groups(params, lambda item: len(item[1])):
+        n = len(group[0][1])
+        for i, which in ((0, "last"), (-1, "first")):
 
             def change(r: Recording, group: Any = group, i: int = i) -> Change:
-                return Change(joins={k: lambda parts: parts[i if i < len(parts) else -1] for k, _ in group})
+                return Change(joins={k: lambda parts: parts[i] for k, _ in group})
 
-            which = "its last use" if i == 0 else "its first use" if i == n - 1 else f"one of its {n} uses"
-            at = places(recording, [k for k, _ in group])
-            if recording.nodes[group[0][0]].op is None:
-                at = " and ".join([str(recording.nodes[k].name) for k, _ in group])
-            yield on_the_way_back(
-                19, f"only {which} counts (`=` for `+=`): {at} is used {n} times", change, whole=whole
-            )
+            names = listed([str(recording.nodes[k].name) for k, _ in group])
+            claim = f"{names} {'is' if len(group) == 1 else 'are'} used {n} times, and only the {which} use counts"
+            yield on_the_way_back(19, f"{claim} (`=` for `+=`)", change, whole=whole)
+    cut = [(recording.index[u], at, lambda r: _nothing) for _, uses in shared for u, at in uses]
+    yield from at_edges(19, "of a value with several uses one use is forgotten (`=` for `+=`)", recording, cut)
+    for k, node in enumerate(recording.nodes):
+        if node.op is not None and node.op.name == "index" and node in recording.flow:
+            claim = "what is picked several times gets only the last of its gradients (`=` for `np.add.at`)"
+            yield from at_edges(19, claim, recording, [(k, 0, lambda r: _assigned)])
+
+
+def _nothing(g: Array, node: Node, saved: Any) -> Array:
+    return np.zeros(())
+
+
+def _assigned(g: Array, node: Node, saved: Any) -> Array:
+    out = np.zeros(node.inputs[0].shape)
+    out[node.params[0]] = g
+    return out
 
 
 def _has_rule(node: Node, position: int) -> bool:
@@ -85,7 +113,7 @@ def signs(recording: Recording) -> Iterator[Candidate]:
         for k, position, node, _ in edges_of(recording)
         if node.op is NEGATIVE or (node.op is SUBTRACT and position == 1)
     ]
-    yield from at_edges(5, "the minus is lost on the way back", recording, edges, lambda e: e[:2])
+    yield from at_edges(5, "the minus is lost on the way back", recording, edges)
 
 
 def factors(recording: Recording) -> Iterator[Candidate]:
@@ -114,7 +142,7 @@ def factors(recording: Recording) -> Iterator[Candidate]:
                 return lambda g, reduced, saved: _joined_elements(reduced) ** power * pull(g, reduced, saved)
 
             claim = f"the factor 1/{_joined_elements(node):g} of a mean is {does}"
-            yield from at_edges(number, claim, recording, [(k, position, scaled)], lambda e: e[:2])
+            yield from at_edges(number, claim, recording, [(k, position, scaled)])
     for k, node in enumerate(recording.nodes):
         if node.op is DIVIDE and node in recording.flow and isinstance(node.inputs[1], Node) and node.shape:
             for j, older in enumerate(recording.nodes[:k]):
@@ -127,9 +155,7 @@ def factors(recording: Recording) -> Iterator[Candidate]:
                     claim = f"the factor {factor_name(recording, node, node.inputs[1])} is left out"
                     yield on_the_way_back(22, f"{claim}, at {place(recording, j)}", change)
     for name, found in edges.items():
-        same = len({k for k, _, _ in found}) > 1 and name[:1] != "("
-        key = (lambda e: True) if same else (lambda e: e[:2])
-        yield from at_edges(22, f"the factor {name} is left out", recording, found, key)
+        yield from at_edges(22, f"the factor {name} is left out", recording, found)
 
 
 def _spread(g: Array, ndim: int) -> Array:
@@ -137,20 +163,31 @@ def _spread(g: Array, ndim: int) -> Array:
 
 
 def orders(recording: Recording) -> Iterator[Candidate]:
-    """Products with W in the place of its transpose."""
+    """Products with a factor in the place of its transpose."""
 
     def straight(r: Recording) -> Pull:
         return lambda g, node, saved: g @ r.value(node.inputs[1])
 
-    edges: dict[str, list[tuple[int, int, Any]]] = {}
-    for k, position, node, _ in edges_of(recording):
-        if operation(node).name in PRODUCTS and position == 0 and isinstance(node.inputs[1], Node):
-            shape = node.inputs[1].shape
-            if len(shape) >= 2 and shape[-1] == shape[-2]:
-                edges.setdefault(factor_name(recording, node, node.inputs[1]), []).append((k, position, straight))
-    for name, found in edges.items():
+    def turned(pull: Pull) -> Callable[[Recording], Pull]:
+        return lambda r: lambda g, node, saved: pull(g.swapaxes(-1, -2), node, saved)
+
+    of_weights: dict[str, list[tuple[int, int, Any]]] = {}
+    of_errors = []
+    for k, position, node, pull in edges_of(recording):
+        if operation(node).name in PRODUCTS:
+            if position == 0 and isinstance(node.inputs[1], Node) and _is_square(node.inputs[1]):
+                name = factor_name(recording, node, node.inputs[1])
+                of_weights.setdefault(name, []).append((k, position, straight))
+            if _is_square(node):
+                of_errors.append((k, position, turned(pull)))
+    for name, edges in of_weights.items():
         claim = f"the error terms are multiplied by {name}, not by its transpose"
-        yield from at_edges(12, claim, recording, found, lambda e: True)
+        yield from at_edges(12, claim, recording, edges)
+    yield from at_edges(12, "the error terms are transposed on their way to a factor", recording, of_errors)
+
+
+def _is_square(node: Node) -> bool:
+    return len(node.shape) >= 2 and node.shape[-1] == node.shape[-2]
 
 
 def axes(recording: Recording) -> Iterator[Candidate]:
@@ -185,7 +222,7 @@ def axes(recording: Recording) -> Iterator[Candidate]:
         elif name == "reshape":
             ways = [columns]
         for way in ways:
-            yield from at_edges(21, claim, recording, [(*edge, way)], lambda e: e)
+            yield from at_edges(21, claim, recording, [(*edge, way)])
 
 
 def _joined_elements(node: Node) -> float:

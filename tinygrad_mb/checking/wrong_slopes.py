@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .candidates import Candidate, groups, on_the_way_back, place, places
+from .candidates import Candidate, groups, on_the_way_back, place, places, site
 from .recordings import Array, Change, Recording
 from .regions import Logits, Region, is_of_cost, logits, regions, softmaxes
 
@@ -42,7 +42,7 @@ def _wrong_slopes(region: Region, cost: bool) -> Iterator[tuple[int, str, Factor
 
 def activations(recording: Recording) -> Iterator[Candidate]:
     """Activations, and costs, whose derivative is missing or taken at the wrong argument."""
-    for group, whole in groups(regions(recording), lambda a: a.name):
+    for group, whole in groups(regions(recording), lambda a: site(recording, a.top), lambda a: a.name):
         cost = is_of_cost(recording, group[0].top)
         for number, claim, factor in _wrong_slopes(group[0], cost):
 
