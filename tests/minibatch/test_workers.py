@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-import tomllib
 import sysconfig
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
