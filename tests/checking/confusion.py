@@ -8,9 +8,9 @@ writes docs/confusion.md; it takes a minute or two.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,32 @@ def outcomes(model: Model, m: int) -> Iterator[Outcome]:
         yield Outcome(model.name, mistakes, frozenset(d.number for d in report.diagnoses), report.ok)
 
 
-def page(found: list[Outcome]) -> str:
+UNKNOWN: dict[str, Callable[[Any], Any]] = {
+    "entries cubed": lambda g: g**3,
+    "entries' roots": lambda g: np.sign(g) * np.sqrt(abs(g)),
+    "entries moved by one": lambda g: np.roll(g, 1),
+    "turned around": np.flip,
+    "cut off": lambda g: np.clip(g, -0.3 * abs(g).max(), 0.3 * abs(g).max()),
+    "divided by its length": lambda g: g / np.sqrt((g * g).sum()),
+    "a tenth too much": lambda g: g + 0.1,
+}
+
+
+def unknown(model: Model, m: int) -> Iterator[Outcome]:
+    """Derivations with mistakes that are in no catalogue."""
+    rng = np.random.default_rng(m)
+    params, batch = model.values(rng), model.batch(rng, m)
+    right = model.derivation()
+    for name, change in UNKNOWN.items():
+
+        def hand(params: Any, *batch: Any, change: Callable[[Any], Any] = change) -> dict[str, Any]:
+            return {n: change(np.asarray(g)) for n, g in right(params, *batch).items()}
+
+        report = tg.check_derivation(model.loss, params, hand, *batch)
+        yield Outcome(model.name, (f"0 {name}",), frozenset(d.number for d in report.diagnoses), report.ok)
+
+
+def page(found: list[Outcome], strange: list[Outcome]) -> str:
     wrong = [o for o in found if o.mistakes]
     right = [o for o in found if not o.mistakes]
     exact = sum(o.exact for o in wrong)
@@ -73,6 +98,8 @@ def page(found: list[Outcome]) -> str:
         "  nothing else beside.",
         f"- **{sum(not o.accepted for o in right)} of {len(right)}** right derivations are accused of anything.",
         f"- **{sum(o.accepted for o in wrong)} of {len(wrong)}** wrong ones are accepted.",
+        f"- **{sum(bool(o.given) for o in strange)} of {len(strange)}** derivations with a mistake that is in no catalogue",
+        "  (entries cubed, moved, turned around, cut off, ...) get any diagnosis; they are called unknown.",
         "",
         "A row for each mistake that was made, a column for each diagnosis that was given; *?* is no diagnosis, or one",
         "that is not in the catalogue.",
@@ -112,4 +139,5 @@ def cells(mine: list[Outcome], numbers: list[int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page([o for m in SIZES for model in MODELS for o in outcomes(model, m)]))
+    known = [o for m in SIZES for model in MODELS for o in outcomes(model, m)]
+    PAGE.write_text(page(known, [o for model in MODELS for o in unknown(model, 5)]))

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from checking.confusion import PAGE, SIZES, derivations, outcomes
+from checking.confusion import PAGE, SIZES, derivations, outcomes, unknown
 from checking.hand_models import MODELS
 
 import tinygrad_mb as tg
@@ -65,6 +65,11 @@ def test_each_mistake_gets_its_own_diagnosis_and_no_other(model):
     assert missed == []
 
 
+@pytest.mark.parametrize("model", MODELS[::4], ids=lambda model: model.name)
+def test_a_mistake_that_is_in_no_catalogue_is_called_unknown(model):
+    assert [o for o in unknown(model, 5) if o.given or o.accepted] == []
+
+
 def test_the_page_is_about_these_models():
     text = PAGE.read_text()
     for model in MODELS:
@@ -77,6 +82,7 @@ def test_the_page_claims_what_was_asked_for():
     assert float(re.search(r"\(([\d.]+) %\)", text)[1]) >= 95
     assert re.search(r"\*\*0 of \d+\*\* right derivations are accused", text)
     assert re.search(r"\*\*0 of \d+\*\* wrong ones are accepted", text)
+    assert re.search(r"\*\*0 of \d+\*\* derivations with a mistake that is in no catalogue", text)
 
 
 # ---------------------------------------------------------------------------------------------------- what it says

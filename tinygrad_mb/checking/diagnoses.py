@@ -63,8 +63,8 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
     if alone is not None and (_is_of_all(alone, case) or all(local.key[0] == "regulariser" for local in alone)):
         return _told(alone)
     made = []
-    for candidate, gradients in _unequal(candidates(r), case):
-        made.append((candidate, gradients))
+    for candidate, right in _unequal(candidates(r), case):
+        made.append((candidate, right))
         if (found := _fits(candidate, cases, known, 0)) is not None:
             return found
     early = updated_too_early(r, case.hand, case.close)
@@ -72,7 +72,7 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
         return found
     if alone is not None and all(local.number for local in alone):
         return _told(alone)
-    made += [(early, early.make(r) or {})] if early is not None else []
+    made += [(early, set())] if early is not None else []
     for candidate, _ in made:
         if (found := _fits(candidate, cases, known, 1, of_all=True)) is not None:
             return found
@@ -98,50 +98,43 @@ def _is_of_all(found: Found, case: Case) -> bool:
     return all(local.number and every <= set(names) for local, names in found.items())
 
 
-def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate, Gradients]]:
-    """The candidates that differ from the truth and from each other, with their gradients."""
+def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate, set[str]]]:
+    """The candidates that differ from the truth and from each other, and what each of them explains.
+
+    Gradients are known again by two sums of their entries, with weights that no coincidence evens out.
+    """
     truth = case.recording.truth
-    mixed = {n: np.cos(np.arange(g.size) + k).reshape(g.shape) for k, (n, g) in enumerate(truth.items())}
+    scales = {n: max(abs(g).max(initial=0), 1e-300) for n, g in truth.items()}
+    turns = {n: np.exp(1j * np.arange(k, k + g.size)).reshape(g.shape) for k, (n, g) in enumerate(truth.items())}
 
-    def mark(gradients: Gradients) -> float:
-        """A number that differs where gradients do."""
-        return sum([float((g * mixed[n]).sum()) for n, g in gradients.items()])
+    def mark(gradients: Gradients) -> complex:
+        return complex(sum([(g * turns[n]).sum() / scales[n] for n, g in gradients.items()]))
 
-    seen, marks = [truth], [mark(truth)]
-
-    def same(a: Gradients, b: Gradients) -> bool:
-        return a.keys() == b.keys() and all(case.close(g, b[name], truth[name]) for name, g in a.items())
-
+    marks = [mark(truth)]
     for candidate in found:
         made = candidate.make(case.recording)
-        if made is None or not all(np.isfinite(g).all() for g in made.values()):
-            continue
-        at = mark(made)
-        near = np.flatnonzero(abs(np.array(marks) - at) <= 1e-6 * (1 + abs(at)))
-        if not any(same(made, seen[k]) for k in near):
-            seen.append(made)
+        at = mark(made) if made is not None else np.nan
+        if made is not None and np.isfinite(at) and (abs(np.array(marks) - at) > 1e-8 * (1 + abs(at))).all():
             marks.append(at)
-            yield candidate, made
+            yield candidate, _right(made, case)
 
 
-def _pairs(made: list[tuple[Candidate, Gradients]], case: Case) -> Iterator[Candidate]:
-    """Two mistakes on the way back: one explains more of the parameters than none does, or both are made throughout."""
-    order = [name for name in case.recording.order() if name in case.hand]
+def _right(gradients: Gradients, case: Case) -> set[str]:
+    """The names of what was handed in that is equal to these gradients."""
     truth = case.recording.truth
+    return {n for n, u in case.hand.items() if n in gradients and case.close(u, gradients[n], truth[n])}
 
-    def right(gradients: Gradients) -> set[str]:
-        return {n for n in order if n in gradients and case.close(case.hand[n], gradients[n], truth[n])}
 
-    before = right(truth)
-    on_the_way = [(c, gradients) for c, gradients in made if c.change is not None]
-    firsts = [c for c, gradients in on_the_way if right(gradients) > before]
-    whole = [c for c, _ in on_the_way if c.whole and c not in firsts][:_MOST_WHOLE]
-    for one, others in [(c, [o for o, _ in on_the_way]) for c in firsts] + [
-        (c, whole[k + 1 :]) for k, c in enumerate(whole)
-    ]:
-        for other in others:
-            if other is not one:
-                yield _joined(one, other)
+def _pairs(made: list[tuple[Candidate, set[str]]], case: Case) -> Iterator[Candidate]:
+    """Two mistakes on the way back: one explains more of the parameters than none does, or both are made throughout."""
+    before = _right(case.recording.truth, case)
+    on_the_way = [c for c, _ in made if c.change is not None]
+    firsts = [c for c, right in made if c.change is not None and right > before]
+    whole = [c for c in on_the_way if c.whole and c not in firsts][:_MOST_WHOLE]
+    for one in firsts:
+        yield from [_joined(one, other) for other in on_the_way if other is not one]
+    for k, one in enumerate(whole):
+        yield from [_joined(one, other) for other in whole[k + 1 :]]
 
 
 def _joined(one: Candidate, other: Candidate) -> Candidate:
