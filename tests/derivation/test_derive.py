@@ -74,6 +74,54 @@ def test_the_users_names_and_the_sums_over_the_examples():
     assert "dW = x.T @ dz          # (3, m) @ (m, 4): Σ over the m examples" in text
 
 
+def said(text):
+    """What is said beside each variable of a printed function."""
+    pairs = [line.partition("  # ") for line in text.splitlines()]
+    return {code.split()[0]: comment for code, _, comment in pairs if comment and code.strip()}
+
+
+def test_sums_over_the_examples_are_said_where_they_are_and_nowhere_else():
+    def largest(w, x):
+        z = x @ w
+        top = z.max()
+        return (z - top).mean() + 0.1 * (w * w).sum()
+
+    beside = said(check(largest, W, X, more=[(X[:4],)]))
+    assert beside["top"] == "scalar"
+    assert beside["loss"] == "scalar: mean over the m examples"  # the sum is over something else
+    assert beside["dw"] == "(3,): Σ over the m examples"
+
+    def half(w, x, y):
+        z = x[::2] @ w
+        error = z - y[::2]
+        return (error * error).sum()
+
+    text = check(half, W, X, Y)
+    assert "Σ" not in text
+    assert said(text)["z"] == "(3, 3) @ (3,) -> (3,)"
+
+    def centred(w, x):
+        z = x @ w
+        c = z - z.mean()
+        last = z[1:].sum()
+        return np.einsum("i,i->", c, c) + np.tensordot(z, z, 1) + last
+
+    beside = said(check(centred, W, X, more=[(X[:4],)]))
+    assert beside["c"] == "(m,): mean over the m examples"
+    assert beside["last"] == "((m - 1),) -> scalar"
+    assert beside["loss"] == "scalar: Σ over the m examples"
+
+    table = check(lambda w, x: np.tanh(tg.nn.embedding(w["E"], x)).mean(), {"E": NET["W"]}, LABELS % 3)
+    assert "(3, 4): Σ over the m examples" in table
+
+
+def test_what_half_of_the_examples_gives_is_right_for_their_number_and_says_so():
+    text = check(lambda w, x: np.tanh(x @ w)[::2].sum(), W, X)
+    assert "NB: the number 3 holds for 6 examples only" in text
+    with pytest.raises(AssertionError):
+        function(text)(W, X[:5])
+
+
 def test_named_tensors_and_several_values_of_one_name():
     def loss(params, x):
         h = x

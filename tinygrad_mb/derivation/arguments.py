@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .program import Variable
+from ..vjps import indexing
+from .program import Call, Variable
 from .sizes import form_of, over, times
 
 _NUMBERS = (int, float)
@@ -79,6 +80,33 @@ def keeps(x: Any, out: Variable) -> bool:
     return isinstance(x, (Variable, np.ndarray)) and same_shape(x.shape, out.shape) and x.dtype == out.dtype
 
 
+def added_up(call: Call) -> list[int]:
+    """The sizes of the axes that a call sums (or takes the mean) over; none for calls that do no such thing."""
+    function, args = call.function, call.args
+    if function in (np.sum, np.mean):
+        shape = shape_of(args[0])
+        axis = call.kwargs.get("axis", args[1] if len(args) > 1 else None)
+        return [shape[k] for k in (range(len(shape)) if axis is None else as_tuple(axis))]
+    if function in (np.matmul, np.dot):
+        a, b = map(shape_of, args[:2])
+        return [*a[-1:], *b[-2:][:1]] if a and b else []
+    if function is np.tensordot:
+        axes = call.kwargs.get("axes", args[2] if len(args) > 2 else 2)
+        first = range(-axes, 0) if isinstance(axes, int) else as_tuple(axes[0])
+        second = range(axes) if isinstance(axes, int) else as_tuple(axes[1])
+        return [*[shape_of(args[0])[k] for k in first], *[shape_of(args[1])[k] for k in second]]
+    if function is np.einsum:  # programs have its subscripts spelled out: no ellipsis, and the result after an arrow
+        terms, result = args[0].replace(" ", "").split("->")
+        pairs = zip(terms.split(","), args[1:], strict=True)
+        return [n for letters, x in pairs for c, n in zip(letters, shape_of(x), strict=True) if c not in result]
+    if function is indexing.scatter_add:  # an index array says where each element of its shape is added
+        index: Any = call.args[1] if len(call.args) > 1 else call.kwargs["index"]
+        kept = [form_of(n) for n in call.out.shape]
+        sizes = [n for part in as_tuple(index) for n in shape_of(part)]
+        return [n for n in sizes if form_of(n) not in kept]
+    return []
+
+
 _FOLDS: dict[Any, Callable[[Any, Any], Any]] = {
     np.add: operator.add, np.subtract: operator.sub, np.power: operator.pow,
 }  # fmt: skip
@@ -98,7 +126,7 @@ def folded(function: Any, numbers: tuple[Any, ...]) -> Any:
     return None if fold is None else fold(*numbers)
 
 
-def as_tuple(axis: Any) -> tuple[int, ...]:
+def as_tuple(axis: Any) -> tuple[Any, ...]:
     """One axis, or several, as a tuple."""
     return tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
 

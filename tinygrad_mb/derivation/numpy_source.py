@@ -12,6 +12,7 @@ import numpy as np
 
 from ..vjps import convolution
 from . import assignments
+from .arguments import added_up, shape_of
 from .program import Call, Program, Variable, variables_in
 from .python_text import ATOM, Text, array_text, expression
 from .sizes import form_of
@@ -167,7 +168,7 @@ class _Writer:
             code = statement(name, self._with_constants(call), operand)
         else:
             code = _bracketed(name, expression(self._with_constants(call), operand).code)
-        return _Line(call.out, code, self._comment(call, needs), needs)
+        return _Line(call.out, code, self._comment(call), needs)
 
     def _with_constants(self, call: Call) -> Call:
         """A call with names in the place of long constant arrays."""
@@ -267,20 +268,23 @@ class _Writer:
 
     # ------------------------------------------------------------------------------------- comments
 
-    def _comment(self, call: Call, needs: set[Variable]) -> str:
+    def _comment(self, call: Call) -> str:
         """The shapes, and where the examples are added up."""
         out = shape_text(call.out.shape)
-        arrays = list(variables_in((call.args, call.kwargs)))
-        summed = any(_has_m(v.shape) for v in needs) and not _has_m(call.out.shape)
+        summing = [c.function for c in self._calls_of_line(call) if any(map(_counts_examples, added_up(c)))]
+        means = all(function is np.mean for function in summing)
+        over = f": {'mean' if means else 'Σ'} over the m examples" if summing else ""
         if call.function is np.matmul:
-            text = " @ ".join([shape_text(v.shape) for v in arrays])
-            return f"{text}: Σ over the m examples" if summed else f"{text} -> {out}"
-        if call.function in (np.sum, np.mean) and arrays:
-            what = "Σ" if call.function is np.sum else "mean"
-            return f"{shape_text(arrays[0].shape)} -> {out}{f': {what} over the m examples' if summed else ''}"
-        if summed:
-            return f"{out}: Σ over the m examples"
-        return out
+            text = " @ ".join([shape_text(shape_of(a)) for a in call.args])
+            return f"{text}{over or f' -> {out}'}"
+        if call.function in (np.sum, np.mean):
+            return f"{shape_text(shape_of(call.args[0]))} -> {out}{over}"
+        return f"{out}{over}"
+
+    def _calls_of_line(self, call: Call) -> Iterator[Call]:
+        yield call
+        for variable in self._inlined(call):
+            yield self.calls[variable]
 
     def _aligned(self, lines: list[_Line]) -> list[str]:
         column = min(max([len(line.code[-1]) for line in lines if len(line.code[-1]) < 50], default=0), 50)
@@ -376,8 +380,9 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
-def _has_m(shape: tuple[int, ...]) -> bool:
-    return any(form_of(n) is not None for n in shape)
+def _counts_examples(size: int) -> bool:
+    form = form_of(size)
+    return form is not None and form.counts_examples
 
 
 def _mentions_m(code: str) -> bool:

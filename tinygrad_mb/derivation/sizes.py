@@ -34,6 +34,11 @@ class OfExamples(NamedTuple):
             return f"{factor!r} / {raised}"
         return raised if factor == 1 else f"{factor!r} * {raised}"
 
+    @property
+    def counts_examples(self) -> bool:
+        """Whether it is the number of examples, or a multiple of it, as of the tokens of m sequences."""
+        return self.exponent == 1 and not self.offset and float(self.factor).is_integer()
+
 
 class Size(int):
     """A size that follows the number of examples."""
@@ -139,7 +144,7 @@ def align(programs: Sequence[Program], ms: Sequence[int]) -> Program:
     every = [list(program.variables()) for program in programs]
     for variables in zip(*every, strict=True):
         shapes = zip(*[v.shape for v in variables], strict=True)
-        variables[0].shape = tuple([_or_first(fitted(sizes, ms), sizes[0]) for sizes in shapes])
+        variables[0].shape = tuple([_number(sizes, ms, first) for sizes in shapes])
     matched = [dict(zip(variables, every[0], strict=True)) for variables in every]
     calls: list[Call] = []
     for parts in zip(*[program.calls for program in programs], strict=True):
@@ -150,8 +155,13 @@ def align(programs: Sequence[Program], ms: Sequence[int]) -> Program:
     return first
 
 
-def _or_first(value: Any, first: Any) -> Any:
-    return first if value is None else value
+def _number(values: Sequence[Any], ms: Sequence[int], program: Program) -> Any:
+    """A number for those of three runs; the first one, and a note, if no expression gives all three."""
+    found = fitted(values, ms)
+    if found is None:
+        _note(program, ms, f"the number {values[0]:g}")
+        return values[0]
+    return found
 
 
 def _alike(a: Program, b: Program) -> bool:
@@ -200,11 +210,7 @@ def _merged(nests: list[Any], ms: Sequence[int], calls: list[Call], program: Pro
         nests = [y.item() for y in nests]
     if isinstance(nests[0], bool) or not isinstance(nests[0], (int, float)):
         return x
-    found = fitted(nests, ms)
-    if found is None:
-        _note(program, ms, f"the number {x:g}")
-        return x
-    return found
+    return _number(nests, ms, program)
 
 
 def _note(program: Program, ms: Sequence[int], what: str) -> None:

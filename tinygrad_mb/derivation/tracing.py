@@ -24,7 +24,7 @@ from ..graph import Node, ancestors, differentiable_ancestors
 from ..modes import enable_grad, keep_values
 from ..pytrees import Nest
 from ..tensor import Tensor
-from .program import Call, Program, Role, Variable, variables_in
+from .program import Call, Program, Role, Variable
 
 
 class Writer:
@@ -298,14 +298,3 @@ def _no_randomness(call: Any) -> Iterator[None]:
             "derive: the function draws random numbers, and a program that was written down once would always use the "
             "same ones: draw them outside (a mask of dropout, noise), and pass them as an argument"
         )
-
-
-def used_variables(program: Program) -> set[Variable]:
-    """The variables that the loss and the gradients depend on."""
-    used = {*program.outputs.values()}
-    if program.loss is not None:
-        used.add(program.loss)
-    for call in reversed(program.calls):
-        if call.out in used:
-            used.update(variables_in((call.args, call.kwargs)))
-    return used

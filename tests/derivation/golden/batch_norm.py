@@ -9,8 +9,8 @@ def gradients(params, x, y):
 
     # forward
     z = x @ W1                    # (m, 2) @ (2, 4) -> (m, 4)
-    centred = z - z.mean(axis=0)  # (m, 4)
-    sigma = np.sqrt((centred**2).mean(axis=0) + 1e-05)  # (4,): Σ over the m examples
+    centred = z - z.mean(axis=0)  # (m, 4): mean over the m examples
+    sigma = np.sqrt((centred**2).mean(axis=0) + 1e-05)  # (4,): mean over the m examples
     normed = centred / sigma      # (m, 4)
     z1 = normed * gamma + beta    # (m, 4)
     h = np.tanh(z1)               # (m, 4)
@@ -28,7 +28,7 @@ def gradients(params, x, y):
     dnormed = dz1 * gamma                             # (m, 4)
     dsigma = -(dnormed * normed / sigma).sum(axis=0)  # (4,): Σ over the m examples
     dcentred = dnormed / sigma + dsigma / m / sigma * centred  # (m, 4)
-    dz = dcentred - dcentred.sum(axis=0) / m          # (m, 4)
+    dz = dcentred - dcentred.sum(axis=0) / m          # (m, 4): Σ over the m examples
     dW1 = x.T @ dz                                    # (2, m) @ (m, 4): Σ over the m examples
 
     return loss, {"W1": dW1, "gamma": dgamma, "beta": dbeta, "w2": dw2}
