@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from checking.hand_models import MIXTURES, MODELS, Model
 
 import tinygrad_mb as tg
 from tinygrad_mb.checking.catalogue import CATALOGUE
-
-from .hand_models import MIXTURES, MODELS, Model
 
 PAGE = Path(__file__).parents[2] / "docs" / "confusion.md"
 SIZES = (2, 5, 8, 12)
@@ -98,8 +97,8 @@ def page(found: list[Outcome], strange: list[Outcome]) -> str:
         "  nothing else beside.",
         f"- **{sum(not o.accepted for o in right)} of {len(right)}** right derivations are accused of anything.",
         f"- **{sum(o.accepted for o in wrong)} of {len(wrong)}** wrong ones are accepted.",
-        f"- **{sum(bool(o.given) for o in strange)} of {len(strange)}** derivations with a mistake that is in no catalogue",
-        "  (entries cubed, moved, turned around, cut off, ...) get any diagnosis; they are called unknown.",
+        f"- **{sum(bool(o.given) for o in strange)} of {len(strange)}** derivations with a mistake that is in no",
+        "  catalogue (entries cubed, moved, turned around, cut off, ...) get any diagnosis; they are called unknown.",
         "",
         "A row for each mistake that was made, a column for each diagnosis that was given; *?* is no diagnosis, or one",
         "that is not in the catalogue.",

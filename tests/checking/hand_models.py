@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from checking.more_hand_models import MORE
 
 from tinygrad_mb import nn
-
-from .more_hand_models import MORE
 
 NOMINAL, CHUNK = 16, 3  # the size of a full batch, and of micro-batches, that wrong derivations divide by
 
