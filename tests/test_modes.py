@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mb as tg
-from tinygrad_mb.modes import Mode, current
+from tinygrad_mb.modes import Mode, current, keep_values
 
 
 def records():
@@ -303,3 +303,13 @@ def test_derivatives_that_stay_outer_products_are_looked_at():
         pytest.raises(FloatingPointError, match="derivative of multip"),
     ):
         tg.per_example_grads(losses, w, x)
+
+
+def test_values_are_kept_where_a_reader_wants_them_and_nowhere_else():
+    x, c = tg.Tensor([1.0, 2.0], requires_grad=True), np.array([3.0, 4.0])
+    with keep_values():
+        y = x * c
+    assert y.node.extras.value.tolist() == [3.0, 8.0]
+    assert [p.extras.value.tolist() for p in y.node.inputs] == [[1.0, 2.0], [3.0, 4.0]]
+    assert "y = x * c" in y.node.extras.where
+    assert (x + c).node.extras is None
