@@ -122,6 +122,35 @@ def test_what_half_of_the_examples_gives_is_right_for_their_number_and_says_so()
         function(text)(W, X[:5])
 
 
+def test_the_examples_are_what_most_arrays_of_the_batch_have():
+    def turned(w, A, x, y):
+        return np.square(x @ A @ w - y).mean()
+
+    A = RNG.normal(size=(3, 3))
+    text = check(turned, W, A, X, Y, more=[(A, X[:4], Y[:4])])
+    assert "m = len(x)" in text
+    assert "NB" not in text
+    text = check(lambda w, A, x: (x @ A @ w).mean(), W, A, X, more=[(A, X[:4])])  # one array of either length
+    assert "m = len(x)" in text
+
+
+def test_arrays_that_have_the_number_of_examples_as_their_length_by_chance():
+    def weighted(W, weights, x, y):
+        return (np.exp(x @ W) * weights).sum(axis=1).mean() + y.mean()
+
+    params, weights = RNG.normal(size=(3, 6)), RNG.random(6)
+    text = check(weighted, params, weights, X, Y, more=[(weights, X[:4], Y[:4])])
+    assert "m = len(x)" in text
+    assert "NB" not in text
+
+    def six(w, x, ids):
+        return np.tanh((x @ w).reshape(3, 2)).sum()
+
+    text = check(six, W, X, LABELS)  # not to be taken as a function of the array that it does not use
+    assert "NB: the function runs for 6 examples only" in text
+    assert "assert len(x) == 6" in text
+
+
 def test_named_tensors_and_several_values_of_one_name():
     def loss(params, x):
         h = x

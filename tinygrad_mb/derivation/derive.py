@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -15,21 +17,22 @@ from . import numpy_source
 from .expansions import expand
 from .formulas import Formulas
 from .passes import simplify
-from .program import Program
+from .program import Program, variables_in
 from .sizes import align
 from .steps import Steps, steps
 from .tracing import trace
 
-_MORE = (0, 0, 1, 3)  # examples than the batch has, in the four runs
+_MORE = (1, 3)  # examples than the batch has, in further runs
+_MOST = 16  # attempts to find the arrays that have the examples
 
 
 def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivation:
     """The derivation of the gradient of ``loss_fn(wrt, *example_args)`` by ``wrt``, for a person to read and to run.
 
     ``wrt`` is a nest (a dict, say) of arrays, or a module; ``example_args`` are a batch, whose arrays have the examples
-    along axis 0.  The function returns one number; where it returns a vector of losses, their sum is meant.  It is
-    called four times, once with the same batch again and twice with batches of other sizes made from its rows, to see
-    which numbers follow the number of examples.
+    along axis 0: most arrays of the batch have that length.  The function returns one number; where it returns a vector
+    of losses, their sum is meant.  It is called at least four times, twice with the batch and twice with batches of
+    other sizes made from its rows, to see which numbers follow the number of examples.
 
     Raises ``TracedValueError`` where the function asks an array for plain numbers (a branch, ``float()``),
     ``RuntimeError`` if it draws random numbers, ``TypeError`` if the loss does not depend on ``wrt``.
@@ -48,26 +51,27 @@ def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivat
         return loss, {"w": dw, "b": db}
     <BLANKLINE>
     """
-    lengths = [n for arg in example_args for n in _lengths(arg)]
-    m = lengths[0] if lengths else 0
-    programs = []
-    ms: list[int] = []
-    for more in _MORE if m else (0, 0):
-        try:
-            args = [_resized(arg, m, m + more) for arg in example_args]
-            programs.append(trace(loss_fn, wrt, args))
-            programs[-1].examples = m + more
-        except (ValueError, IndexError, TypeError) as error:
-            if not more or isinstance(error, TracedValueError):
-                raise
-            break
-        ms.append(m + more)
-    if not _same_value(*programs[:2]):
+    programs = [trace(loss_fn, wrt, example_args) for _ in range(2)]
+    if not _same_value(*programs):
         raise RuntimeError(
             f"derive: {getattr(loss_fn, '__name__', 'the function')} gave two losses for the same arguments: if it "
             "draws random numbers, draw them outside, and pass them as an argument"
         )
-    return Derivation(programs[1:], ms[1:])
+    first, larger, m = programs[1], list[Program](), 0
+    for length, chosen in islice(_followers(example_args), _MOST):
+        m = m or length
+        try:
+            larger = [trace(loss_fn, wrt, _resized(example_args, chosen, length + more)) for more in _MORE]
+        except TracedValueError:
+            raise
+        except (ValueError, IndexError, TypeError):
+            continue
+        if _use_what_grew(first, larger[0]):
+            m = length
+            break
+        larger = []
+    first.examples = m
+    return Derivation([first, *larger], [m, *[m + more for more in _MORE]])
 
 
 class Derivation:
@@ -117,7 +121,7 @@ class Derivation:
 
 
 def _aligned(programs: list[Program], ms: list[int]) -> Program:
-    if len(programs) == len(_MORE) - 1:
+    if len(programs) == len(ms):
         return align(programs, ms)
     if ms[0]:
         programs[0].notes.append(f"the function runs for {ms[0]} examples only")
@@ -130,23 +134,37 @@ def _same_value(a: Program, b: Program) -> bool:
     return np.array_equal(a.loss.value, b.loss.value, equal_nan=True)
 
 
-def _lengths(arg: Any) -> list[int]:
-    """The lengths of axis 0 of the arrays in an argument."""
-    leaves = [data_of(leaf) for leaf in Nest(arg).leaves]
-    return [len(leaf) for leaf in leaves if isinstance(leaf, np.ndarray) and leaf.ndim]
+def _followers(args: tuple[Any, ...]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What the number of examples may be, and which of the batch's leaves have it as their length; likeliest first.
+
+    It is the length of most of the arrays; but one of them may have that length by chance, such as weights of as many
+    classes.
+    """
+    values = [data_of(leaf) for leaf in Nest(args).leaves]
+    lengths = {k: len(v) for k, v in enumerate(values) if isinstance(v, np.ndarray) and v.ndim and len(v)}
+    counts = Counter(lengths.values())
+    most = max(counts.values(), default=0)
+    for size in range(most, 0, -1):
+        for m in [m for m in counts if counts[m] == most]:
+            for chosen in combinations([k for k in lengths if lengths[k] == m], size):
+                yield m, chosen
 
 
-def _resized(arg: Any, m: int, size: int) -> Any:
-    """An argument with ``size`` examples in the place of ``m``, the first ones repeated."""
-    if size == m:
-        return arg
-    nest = Nest(arg)
-    rows = np.arange(size) % max(m, 1)
+def _resized(args: tuple[Any, ...], chosen: tuple[int, ...], size: int) -> Any:
+    """The arguments, the chosen leaves of length ``size``, their first rows repeated."""
+    nest = Nest(args)
+    leaves = list(nest.leaves)
+    for k in chosen:
+        values = data_of(leaves[k])
+        longer = values[np.arange(size) % len(values)]
+        leaves[k] = longer if values is leaves[k] else type(leaves[k])(longer)
+    return nest.fill(leaves, whole=True)
 
-    def longer(leaf: Any) -> Any:
-        values = data_of(leaf)
-        if not isinstance(values, np.ndarray) or values.ndim == 0 or len(values) != m:
-            return leaf
-        return values[rows] if values is leaf else type(leaf)(values[rows])
 
-    return nest.fill([longer(leaf) for leaf in nest.leaves], whole=True)
+def _use_what_grew(first: Program, larger: Program) -> bool:
+    """Whether a program needs an array that was made longer, or at least none of that length that was left as it is."""
+    grown = {a for a, b in zip(first.inputs, larger.inputs, strict=True) if a.shape != b.shape}
+    lengths = {a.shape[0] for a in grown}
+    left = {a for a in first.inputs if a.role == "data" and a not in grown and a.shape and a.shape[0] in lengths}
+    used = set(variables_in([(call.args, call.kwargs) for call in first.calls]))
+    return bool(grown & used) or not left & used

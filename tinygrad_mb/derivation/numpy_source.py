@@ -322,16 +322,13 @@ class _Writer:
             if isinstance(fixed, (bool, int, str)):
                 lines.append(f"assert {name} == {fixed!r}, 'the function was derived for this value'")
         if self.program.notes and self.program.examples:
-            batch = next(v for v in self.program.inputs if v.role == "data" and v.value.ndim)
-            lines.append(f"assert len({self.names[batch]}) == {self.program.examples}")
+            lines.append(f"assert len({self._batch()}) == {self.program.examples}")
         return lines
 
     def _batch(self) -> str:
-        for variable in self.program.inputs:
-            form = form_of(variable.shape[0]) if variable.shape else None
-            if variable.role == "data" and form is not None and (form.factor, form.exponent, form.offset) == (1, 1, 0):
-                return self.names[variable]
-        raise AssertionError("a size follows the number of examples, and no array has it")
+        """An array of the batch whose length is the number of examples."""
+        data = [v for v in self.program.inputs if v.role == "data" and v.shape and v.shape[0] == self.program.examples]
+        return self.names[min(data, key=lambda v: form_of(v.shape[0]) is None)]  # the first one that follows it
 
     def _return(self) -> list[str]:
         parameters = self.program.arguments[self.program.signature[0]]
