@@ -151,6 +151,32 @@ def test_arrays_that_have_the_number_of_examples_as_their_length_by_chance():
     assert "assert len(x) == 6" in text
 
 
+def test_what_only_changes_the_shape_is_not_an_assignment():
+    def rows(params, x):
+        means = params["w"][None, :].mean(axis=1, keepdims=True)
+        return (means * x).mean() + (params["b"][None, :, None].sum(axis=0) * x.T).mean()
+
+    text = check(rows, {"w": W, "b": W + 1}, X, more=[(X[:4],)])
+    assert "zeros" not in text
+    assert "broadcast_to(" not in text.partition("# backward")[2]
+
+
+def test_fractions_of_the_number_of_examples():
+    text = check(lambda w, x: 2 * (w * x).mean(), W, X, more=[(X[:4],)])
+    assert "2 / (3 * m)" in text
+    third, size = fitted([1 / 15, 1 / 18, 1 / 24], [5, 6, 8]), fitted([5 / 3, 6 / 3, 8 / 3], [5, 6, 8])
+    assert (str(third), str(size)) == ("1 / (3 * m)", "m / 3")
+    assert str(times(0.1, fitted([0.2, 1 / 6, 0.125], [5, 6, 8]))) == "0.1 / m"
+
+
+def test_probabilities_where_p_is_an_argument():
+    params = RNG.normal(size=(3, 4))
+    text = check(lambda p, x, y: tg.nn.cross_entropy(x @ p, y).mean(), params, X, LABELS, more=[(X[:4], LABELS[:4])])
+    assert "probabilities = e / total" in lines(text)
+    text = check(lambda p, x: np.square(tg.nn.softmax(x @ p)).mean(), params, X, more=[(X[:4],)])
+    assert any(line.startswith("probabilities = e / ") for line in lines(text))
+
+
 def test_named_tensors_and_several_values_of_one_name():
     def loss(params, x):
         h = x

@@ -49,7 +49,10 @@ def _cross_entropy(logits, labels):
 
 def _softmax_minus_one_hot(logits, labels):
     _, e, total = _parts_of_softmax(logits)
-    return _called("p", e / total) - (labels[..., None] == _created(logits, np.arange, logits.shape[-1]))
+    program = logits._writer.program
+    taken = {*program.signature, *[v.name for v in program.inputs]}
+    p = _called("probabilities" if "p" in taken else "p", e / total)
+    return p - (labels[..., None] == _created(logits, np.arange, logits.shape[-1]))
 
 
 EXPANSIONS: dict[Callable[..., Any], Callable[..., Any]] = {

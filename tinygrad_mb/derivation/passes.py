@@ -189,9 +189,7 @@ class Simplifier:
 
     def view(self, function: Any, args: tuple[Any, ...], out: Variable, source: Any) -> Any:
         """A call that only moves elements: what it makes of a number is that number."""
-        if isinstance(source, Spread) and not isinstance(source.source, Variable):
-            return Spread(source.source, out.shape)
-        if isinstance(source, Spread) and source.source.shape == ():
+        if isinstance(source, Spread) and shape_of(source.source) == ():
             return Spread(source.source, out.shape)
         if isinstance(source, Variable) and (positive := self.negated(source)) is not None:
             inner = self.fresh(out, out.shape, -out.value)

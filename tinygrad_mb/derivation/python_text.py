@@ -69,6 +69,8 @@ def expression(call: Call, operand: Operand) -> Text:
             return Text(f"{show(args[0]).within(ATOM)}.reshape({_sizes(args[1], show)})", ATOM)
         if function is shape_rules.astype:
             return Text(f"{show(args[0]).within(ATOM)}.astype({_dtype(args[1])})", ATOM)
+        if function is np.broadcast_to and isinstance(args[0], Variable) and all(str(n) == "1" for n in args[0].shape):
+            return Text(f"np.full({show(args[1]).code}, {show(args[0]).code})", ATOM)  # an array that can be written to
         if function is np.full and len(args) == 2 and form_of(args[1]) is None and args[1] in (0, 1):
             return Text(f"np.{'ones' if args[1] else 'zeros'}({show(args[0]).code})", ATOM)
     options = [f"{key}={show(value).code if key != 'dtype' else _dtype(value)}" for key, value in kwargs.items()]
@@ -93,7 +95,7 @@ def _infix(call: Call, texts: list[Text]) -> Text:
         for k in (0, 1):
             form = form_of(args[k])
             if form is not None and form.exponent < 0:  # x * (1 / m) is x / m, and x * (2 / m) is 2 / m * x
-                if form.factor == 1:
+                if form.fraction[0] == 1:
                     return Text(f"{texts[1 - k].within(PRODUCT)} / {texts[k].code.removeprefix('1 / ')}", PRODUCT)
                 return Text(f"{texts[k].code} * {texts[1 - k].within(PRODUCT + 1)}", PRODUCT)
         if isinstance(args[1], (int, float)):

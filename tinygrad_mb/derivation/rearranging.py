@@ -13,7 +13,7 @@ from ..vjps import indexing
 from ..vjps import shapes as shape_rules
 from .arguments import Spread, as_tuple, is_number, same_shape, shape_of
 from .program import Variable
-from .sizes import times
+from .sizes import form_of, times
 
 if TYPE_CHECKING:
     from .passes import Simplifier
@@ -44,6 +44,14 @@ def _reshape(work: Simplifier, out: Variable, a: Any, shape: Any) -> Any:
                 return _sum(work, out, inner.args[0], axes)
     elif is_number(a):
         return Spread(a, out.shape) if out.shape else a
+    elif isinstance(a, Spread) and shape_of(a.source) and same_shape(_wide(a.shape), _wide(out.shape)):
+        source = a.source if isinstance(a.source, Variable) else work.full(a)
+        sizes = (1,) * (len(a.shape) - len(source.shape)) + source.shape
+        kept = iter([size for size, n in zip(sizes, a.shape, strict=True) if _wide((n,))])
+        before = tuple([next(kept) if _wide((n,)) else 1 for n in out.shape])
+        like = work.fresh(out, before, source.value.reshape([int(n) for n in before]))
+        found = _reshape(work, like, source, before)
+        return found if same_shape(before, out.shape) else Spread(found, out.shape)
     return work.view(np.reshape, (a, out.shape), out, a)
 
 
@@ -110,16 +118,18 @@ def _full_rule(work: Simplifier, out: Variable, shape: Any, value: Any, **other:
 def _scatter_add(work: Simplifier, out: Variable, v: Any, index: Any, shape: Any) -> Any:
     """Where all places are filled in their order, it is a change of shape."""
     parts = index if isinstance(index, tuple) else (index,)
-    simple = all(
-        part is None or part is Ellipsis or (type(part) in (slice, int) and part in (0, slice(None))) for part in parts
+    forward = all(
+        part is None or part is Ellipsis or type(part) is int or (type(part) is slice and (part.step or 1) > 0)
+        for part in parts
     )
-    if (
-        simple
-        and isinstance(v, Variable)
-        and tuple([n for n in v.shape if n != 1]) == tuple([n for n in shape if n != 1])
-    ):
+    if forward and isinstance(v, (Variable, Spread)) and same_shape(_wide(v.shape), _wide(out.shape)):
         return _reshape(work, out, v, out.shape)
     return NotImplemented
+
+
+def _wide(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its axes of one element."""
+    return tuple([n for n in shape if n != 1 or form_of(n) is not None])
 
 
 def _swapaxes(work: Simplifier, out: Variable, a: Any, axis1: int, axis2: int) -> Any:

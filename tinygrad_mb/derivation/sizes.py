@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,10 +30,21 @@ class OfExamples(NamedTuple):
         base = "m" if not self.offset else f"(m {'+' if self.offset > 0 else '-'} {abs(self.offset)})"
         power = abs(self.exponent)
         raised = base if power == 1 else f"np.sqrt({base.strip('()')})" if power == 0.5 else f"{base}**{power:g}"
-        factor = int(self.factor) if float(self.factor).is_integer() else self.factor
+        over, under = self.fraction
         if self.exponent < 0:
-            return f"{factor!r} / {raised}"
-        return raised if factor == 1 else f"{factor!r} * {raised}"
+            return f"{over!r} / {raised}" if under == 1 else f"{over!r} / ({under} * {raised})"
+        whole = raised if over == 1 else f"{over!r} * {raised}"
+        return whole if under == 1 else f"{whole} / {under}"
+
+    @property
+    def fraction(self) -> tuple[float, int]:
+        """The factor as a numerator and a denominator: 2 and 3 for 0.666..., 0.02 and 1 for 0.02."""
+        near = Fraction(self.factor).limit_denominator(1000)
+        if float(self.factor).is_integer():
+            return int(self.factor), 1
+        if len(repr(self.factor)) > 8 and near and math.isclose(near, self.factor, rel_tol=1e-13):
+            return near.numerator, near.denominator
+        return self.factor, 1
 
     @property
     def counts_examples(self) -> bool:

@@ -250,7 +250,8 @@ def give_names(program: Program, names: dict[Variable, str]) -> None:
             if not (len(users.get(node, ())) == 1 and users[node][0] in sums and _op_of(users[node][0]) == "add"):
                 by_role[variable] = "z"
         elif node.op.name in _ROLES:
-            by_role[variable] = _ROLES[node.op.name]
+            role = _ROLES[node.op.name]
+            by_role[variable] = "probabilities" if role == "p" and "p" in taken else role
         elif any(_op_of(user) in _ACTIVATIONS for user in users.get(node, ())):
             by_role[variable] = "z"
     _number(wanted, taken)
