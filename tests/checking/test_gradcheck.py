@@ -162,6 +162,8 @@ def test_gradients_by_hand_are_asserted_in_one_line():
     tg.assert_gradients(loss, params, ROWS, hand={"w": right})
     with pytest.raises(AssertionError, match="w"):
         tg.assert_gradients(loss, params, ROWS, hand={"w": 5 * right})
+    with pytest.raises(TypeError, match=r"it returned None\. Does the function end with `return`"):
+        tg.assert_gradients(loss, params, ROWS, hand=None)
 
 
 def test_in_a_notebook_everything_is_escaped():

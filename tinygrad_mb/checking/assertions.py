@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from .derivations import check_derivation
 from .gradcheck import gradcheck
 
+_NOT_GIVEN: Final = object()  # None is what a function without `return` gives
 
-def assert_gradients(fn: Callable[..., Any], *inputs: Any, hand: Any = None, **options: Any) -> None:
+
+def assert_gradients(fn: Callable[..., Any], *inputs: Any, hand: Any = _NOT_GIVEN, **options: Any) -> None:
     """Raise ``AssertionError``, with the checker's report as its message, unless the gradients of ``fn`` are right.
 
     Without ``hand``, the gradients that the engine computes are compared with differences: ``inputs`` and ``options``
@@ -26,7 +28,7 @@ def assert_gradients(fn: Callable[..., Any], *inputs: Any, hand: Any = None, **o
     >>> tg.assert_gradients(loss, params, x, y, hand={"w": 2 * x.T @ (x @ params["w"] - y) / 3})
     """
     __tracebackhide__ = True  # pytest shows the line of the test
-    if hand is None:
+    if hand is _NOT_GIVEN:
         gradcheck(fn, *inputs, **options).assert_ok()
     else:
         check_derivation(fn, inputs[0], hand, *inputs[1:], **options).assert_ok()
