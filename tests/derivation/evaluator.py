@@ -7,7 +7,55 @@ import operator
 import numpy as np
 
 from tinygrad_mb.derivation.program import Variable, replaced
+from tinygrad_mb.derivation.unicode import Text
 from tinygrad_mb.vjps import convolution, special
+
+
+class Recorder(Text):
+    """Prints as text, and keeps each part with its text, and the sum or product that it is an operand in."""
+
+    def __init__(self, *names):
+        super().__init__(*names)
+        self.found = []
+        self.whole_of = None
+
+    def among(self, joint, says_axes=False):
+        self.whole_of = object() if joint is not None else None
+        return super().among(joint, says_axes)
+
+    def part(self, x):
+        before = self.whole_of
+        text, rank = super().part(x)
+        self.whole_of = before
+        self.found.append((text, x, before, self.joint if before else None))
+        return text, rank
+
+
+def assert_told_apart(formulas, values):
+    """What has one text in a formula is one value; in a sum or product, also after broadcasting."""
+    for left, forms, each, _ in formulas.lines:
+        for form in forms:
+            printer = Recorder(formulas.text_symbols, formulas.constants)
+            with printer.each(each):
+                page = printer.write(form)
+            seen = {}
+            for text, x, whole, joint in printer.found:
+                value = evaluate(x, values)
+                keys = [(text, None, np.squeeze(value))]
+                if whole is not None:
+                    keys.append((text, whole, np.broadcast_to(value, joint)))
+                for *key, numbers in keys:
+                    known = seen.setdefault(tuple(key), numbers)
+                    assert is_same(known, numbers), f"{text} has two meanings in {left.name} = {page}"
+
+
+def is_same(a, b):
+    """Whether arrays are equal up to rounding, or the same single number everywhere."""
+    if a.shape != b.shape:
+        return a.size == 0 or b.size == 0 or ((a == b.flat[0]).all() and (b == a.flat[0]).all())
+    shown = np.isfinite(a) & np.isfinite(b)
+    return np.allclose(a[shown], b[shown], rtol=1e-9, atol=1e-12)
+
 
 COMPARE = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne,

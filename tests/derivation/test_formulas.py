@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "carriers"))
 import batch_models
-from evaluator import evaluate
+from evaluator import Recorder, assert_told_apart, evaluate
 from models import MODELS, M
 from test_traced import DIFFERENTIATED, posed
 
@@ -55,6 +55,7 @@ def assert_true(formulas, gradients):
             expected = values.get(left.index, left.value)
             assert expected is None or different(found, expected) < 1e-10, (left, form)
             values[left.index] = found
+    assert_told_apart(formulas, values)
     leaves = Nest(gradients)
     assert list(program.outputs) == leaves.paths
     for v, gradient in zip(program.outputs.values(), leaves.leaves, strict=True):
@@ -233,6 +234,62 @@ def test_indices_stand_where_they_belong():
     assert "∂L/∂Q = Σᵢ Σⱼ xᵢⱼᵀ δz1ᵢⱼ kᵢ" in page
     assert "∂L/∂K = Σᵢ Σⱼ xᵢⱼᵀ δz1ᵀ[i, j] qᵢ" in page
     assert_true(Formulas(simplify(found.program)), gradients_of(loss, params, (x, Y)))
+
+
+def distances_of_numbers(p, x, y):
+    z = x @ p["w"]
+    d = z[:, None] - z[None, :]
+    return np.square(d).mean()
+
+
+def distances_of_rows(p, x, y):
+    h = x @ p["W"]
+    return np.square(h[:, None, :] - h[None, :, :]).sum(axis=-1).mean()
+
+
+def distances_of_weights(p, x, y):
+    return np.square(p["w"][:, None] - p["w"][None, :]).sum() + (x @ p["w"]).mean()
+
+
+def rows_by_their_sums(p, x, y):
+    h = np.tanh(x @ p["W"])
+    s = h.sum(axis=1)
+    n = h / s[:, None]
+    return np.square(n @ p["w"] - y).mean()
+
+
+def rolled(p, x, y):
+    z = x @ p["w"]
+    return (np.roll(z, 1) * z - np.roll(z, 2) * y).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [
+        (distances_of_numbers, "d = z[:, new] − z[new, :]"), (distances_of_rows, "h[:, new, :] − h[new, :, :]"),
+        (distances_of_weights, "‖w[:, new] − w[new, :]‖²"), (rows_by_their_sums, "n = h / s[:, new]"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inline", [True, False])
+def test_axes_that_are_added_are_shown(loss, text, inline):
+    params = {"w": np.array([0.3, -0.5, 0.8]), "W": np.sin(np.arange(9.0).reshape(3, 3))}
+    found = derive(loss, params, X, Y)
+    assert text in " ".join(found.text().split())
+    assert r"{\cdot,\text{new}" in found.latex()
+    assert_true(Formulas(simplify(found.program), inline), gradients_of(loss, params, (X, Y)))
+
+
+def test_one_text_with_two_meanings_is_found_out():
+    """Axes that are not shown, and calls without their options."""
+    params = {"w": np.array([0.3, -0.5, 0.8])}
+    for loss, name in ((distances_of_numbers, "new_axes"), (rolled, "said")):
+        formulas = Formulas(simplify(derive(loss, params, X, Y).program))
+        assert_true(formulas, gradients_of(loss, params, (X, Y)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Recorder, name, lambda self, *args: "z")
+            patch.setattr(Recorder, "indexed", lambda self, text, indices: text)
+            with pytest.raises(AssertionError, match="has two meanings in"):
+                assert_true(formulas, gradients_of(loss, params, (X, Y)))
 
 
 def test_the_parts_of_a_delta_are_told_apart():

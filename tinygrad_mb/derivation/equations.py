@@ -209,7 +209,7 @@ def _following(x: Expr) -> Shape:
 
 def _elements(form: Expr) -> Shape:
     """The axes whose elements a line is about: where one element of each example is picked, or all are added up."""
-    if example_axis(form) != 0:
+    if example_axis(form) != 0 or any(_mixes_examples(part) for part in walk(form)):
         return ()
     for part in walk(form):
         if part.op == "pick" and part.shape == form.shape:
@@ -218,6 +218,12 @@ def _elements(form: Expr) -> Shape:
         if part.op == "sum" and part.shape == form.shape and one_each and example_axis(part) == 0:
             return form.shape[:1]
     return ()
+
+
+def _mixes_examples(x: Expr) -> bool:
+    """Whether it is a sum over the examples for each of the examples."""
+    inside = x.args[0] if x.op == "sum" else None
+    return inside is not None and bool(x.shape) and example_axis(inside) in x.data[0] and inside.shape[0] in x.shape
 
 
 def over_examples(x: Expr) -> Expr | None:

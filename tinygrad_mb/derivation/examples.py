@@ -58,7 +58,7 @@ def example_axis(x: Expr) -> int | None:
     return None
 
 
-_ELEMENTWISE = frozenset(("add", "multiply", "power", "apply", "compare", "not", "where", "broadcast"))
+ELEMENTWISE = frozenset(("add", "multiply", "power", "apply", "compare", "not", "where", "broadcast"))
 _BY_IMAGE = frozenset(("convolution", "deconvolution", "pool", "unpool", "patches", "unpatch"))
 
 
@@ -66,7 +66,7 @@ def has_elements(x: Expr, n: int) -> bool:
     """Whether indices for the n leading axes of x can stand at its operands, so that ``(a + b)[i]`` is a[i] + b[i]."""
     if not x.args or n == 0:
         return True
-    if x.op in _ELEMENTWISE:
+    if x.op in ELEMENTWISE:
         return all(arg.ndim in (0, x.ndim) or example_axis(arg) is None for arg in x.args)
     if x.op == "matmul":
         a, b = x.args

@@ -135,6 +135,8 @@ def broadcast(x: Expr, shape: Shape) -> Expr:
         return x
     if x.op == "broadcast":
         return broadcast(x.args[0], shape)
+    if x.shape and only_ones(x.shape, shape):
+        return reshape(x, shape)
     if x.op == "multiply" and x.shape:
         scalars, arrays = scalars_first(x)
         if scalars:

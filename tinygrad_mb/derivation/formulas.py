@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 
 from . import notation
 from .equations import Equation, Equations
-from .expressions import variable
+from .expressions import Expr, constant, variable, walk
 from .latex import Latex
 from .printing import Printer
 from .program import Program, Variable
@@ -26,11 +29,23 @@ class Formulas:
         self.program = program
         self.equations = Equations(program, inline)
         self.lines = self.equations.lines
+        self.constants = self._numbered_constants()
         self.loss = (r"\mathcal{L}", "ℒ") if any(v.name == "L" for v in program.variables()) else ("L", "L")
         self.made_up = {} if made_up is None else dict(made_up)  # names for variables that have none
         self.latex_symbols: dict[int, Symbol] = {}
         self.text_symbols: dict[int, Symbol] = {}
         self._find_symbols()
+
+    def _numbered_constants(self) -> dict[Expr, int]:
+        """A number for each array that is part of the program, in the order of their use."""
+        found: dict[Expr, int] = {}
+        for part in [part for e in self.lines for form in e.forms for part in walk(form)]:
+            given = [part] if part.op == "constant" else []
+            if part.op == "call":
+                given = [constant(a) for a in arrays_in((part.payload.args, part.payload.kwargs))]
+            for array in given:
+                found.setdefault(array, len(found) + 1)
+        return found
 
     # ------------------------------------------------------------------------------------------- symbols
 
@@ -84,7 +99,7 @@ class Formulas:
 
     def sides(self, equation: Equation, kind: type[Printer]) -> tuple[str, list[str]]:
         """Both sides of an equation: the left one, and each form of the right one."""
-        printer = kind(self.latex_symbols if kind is Latex else self.text_symbols)
+        printer = kind(self.latex_symbols if kind is Latex else self.text_symbols, self.constants)
         with printer.each(equation.each):
             left = printer.write(variable(equation.left))
             return left, [printer.write(form) for form in equation.forms]
@@ -116,6 +131,15 @@ class Formulas:
             found = [f"  {left:<{width}} = {' = '.join(forms)}" for b, left, forms in lines if b is backward]
             out += ["\n".join([title, *found])] if found else []
         return "\n\n".join([*out, *[f"NB: {note}" for note in self.program.notes]])
+
+
+def arrays_in(value: Any) -> Iterator[np.ndarray[Any, Any]]:
+    """The arrays in the arguments of a call."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from arrays_in(part)
 
 
 def _shown(name: str) -> str:

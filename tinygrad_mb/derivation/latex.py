@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from . import notation
 from .expressions import Expr
-from .printing import ATOM, POWER, PRODUCT, Part, Printer
+from .marks import ATOM, POWER, PRODUCT, Part
+from .printing import Printer
 
 
 class Latex(Printer):
@@ -15,6 +16,7 @@ class Latex(Printer):
 
     minus, dot = "-", r" \odot "
     infinity, ones, cross, star, any = r"\infty", r"\mathbf{1}", r" \times ", r"\star", r"\cdot"
+    new = r"\text{new}"
     signs: ClassVar[dict[str, str]] = {">": ">", "<": "<", ">=": r"\ge", "<=": r"\le", "==": "=", "!=": r"\ne"}
     known = frozenset(["tanh", "sinh", "cosh", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "log", "max", "min"])
 
@@ -97,3 +99,11 @@ class Latex(Printer):
         """An element, or a part."""
         low = notation.subscript(indices)
         return rf"{{{text}}}{low}" if "_" in text and not text.startswith((r"\left", "(")) else text + low
+
+    def option(self, text: str) -> str:
+        """An option of a call, or its name."""
+        return text if text.removeprefix("-").isdigit() else notation.escaped(text)
+
+    def placed(self, text: str, indices: list[str]) -> str:
+        """An array of zeros with other numbers at an index."""
+        return self.brackets(rf"{text} \text{{ at }} [{', '.join(indices)}], \text{{ else }} 0")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 # fmt: off
 _LETTERS = (
@@ -98,3 +99,18 @@ def low(text: str) -> str:
 def high(text: str) -> str:
     """Digits above the line, in Unicode."""
     return text.translate(_SUPERSCRIPTS)
+
+
+def fraction(value: Fraction) -> tuple[str, str]:
+    """A number that is not negative as numerator and denominator; "" for one."""
+    top, bottom = value.numerator, value.denominator
+    if bottom in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13) or (bottom < 1000 and bottom % 5 and top < 10):
+        return (str(top) if top != 1 else ""), (str(bottom) if bottom != 1 else "")
+    return _decimal(float(value)), ""
+
+
+def _decimal(value: float) -> str:
+    """A number in as few digits as tell it."""
+    text = f"{value:.12g}"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else text

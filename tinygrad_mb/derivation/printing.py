@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
-from .examples import example_axis, has_elements
-from .expressions import Expr, Shape, is_number, multiply, only_ones
+import numpy as np
 
-SUM, PRODUCT, CHAIN, POWER, ATOM = range(1, 6)  # how tightly an expression holds together
-Part = tuple[str, int]
+from .examples import ELEMENTWISE, example_axis, has_elements
+from .expressions import Expr, Shape, constant, is_number, multiply, only_ones
+from .marks import ATOM, CHAIN, POWER, PRODUCT, SUM, Marks, Part
+from .notation import fraction
+from .program import Variable
+
 LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
 
 
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
 
 
-class Printer(ABC):
-    """Writes expressions; ``names`` are those of variables, by what their expressions hold."""
+class Printer(Marks):
+    """Writes expressions; ``names`` are those of variables, by what their expressions hold, ``constants`` numbers."""
 
-    def __init__(self, names: dict[int, Callable[[tuple[str, ...]], str]]) -> None:
+    def __init__(
+        self, names: dict[int, Callable[[tuple[str, ...]], str]], constants: dict[Expr, int] | None = None
+    ) -> None:
         self.names = names
+        self.constants = {} if constants is None else constants
         self.indices: tuple[str, ...] = ()
         self.sizes: Shape = ()
         self.whole = False
+        self.joint: Shape | None = None  # of the sum, product or comparison that is being written
+        self.says_axes = False  # whether the operands in it must say which of its axes are theirs
 
     @contextmanager
     def each(self, sizes: Shape, letters: str = LETTERS, whole: bool = False) -> Iterator[None]:
@@ -38,6 +46,14 @@ class Printer(ABC):
         self.indices, self.sizes, self.whole = tuple(letters[: len(sizes)]), tuple(sizes), whole
         yield
         self.indices, self.sizes, self.whole = before
+
+    @contextmanager
+    def among(self, joint: Shape | None, says_axes: bool = False) -> Iterator[None]:
+        """Within this, operands that broadcast to a shape are written; ``None`` for what stands by itself."""
+        before = self.joint, self.says_axes
+        self.joint, self.says_axes = joint, says_axes
+        yield
+        self.joint, self.says_axes = before
 
     def indices_of(self, x: Expr) -> tuple[str, ...]:
         """The indices that stand below a variable here."""
@@ -63,91 +79,37 @@ class Printer(ABC):
         """An expression, and how tightly it holds together."""
         below = self.indices_of(x)
         if not has_elements(x, len(below)):
-            with self.each(()):
+            with self.each(()), self.among(None):
                 return self.indexed(self.within(x, ATOM), list(below)), ATOM
         writer: Callable[[Expr], Part] = getattr(self, f"_{x.op}")
-        return writer(x)
+        if x.op == "reshape" or (x.op in ELEMENTWISE and self.joint is not None):
+            return writer(x)
+        if x.op not in ELEMENTWISE:
+            if self.says_axes and self.joint is not None and 0 < x.ndim < len(self.joint):
+                return self.row(x)
+            with self.among(None):
+                return writer(x)
+        with self.among(x.shape, not all(map(partial(self.is_clear, x.shape), _operands(x)))):
+            return writer(x)
 
-    # --------------------------------------------------------------------------- what each does in its own way
+    def row(self, x: Expr) -> Part:
+        """An operand that has fewer axes than its neighbours, where these say which of the axes are theirs."""
+        wide = Expr("reshape", (x,), None, (*[1] * (len(self.joint or ()) - x.ndim), *x.shape))
+        return self._reshape(wide)
 
-    minus: str
-    dot: str
-    infinity: str
-    ones: str
-    cross: str
-    star: str
-    any: str
-    signs: ClassVar[dict[str, str]]
+    def is_clear(self, joint: Shape, x: Expr) -> bool:
+        """Whether broadcasting alone says which axes of ``joint`` are those of an operand, if new axes are left out."""
+        if x.op != "reshape" or not only_ones(x.shape, x.args[0].shape):
+            return True
+        inside, done = x.args[0].shape, len(self.sizes)
+        whole = [(k, n) for k, n in enumerate(joint[done:], done) if n != 1]
+        own = [(k, n) for k, n in enumerate(x.shape, len(joint) - x.ndim) if n != 1 and k >= done]
+        seen = [(k, n) for k, n in enumerate(inside, len(joint) - len(inside)) if n != 1]
+        if own == whole:
+            return len(seen) == len(inside) or inside[:1] != (1,)
+        return own in ([], seen[len(seen) - len(own) :])
 
-    @abstractmethod
-    def brackets(self, text: str) -> str:
-        """In parentheses."""
-
-    @abstractmethod
-    def gap(self, left: str, right: str) -> str:
-        """What stands between two factors side by side."""
-
-    @abstractmethod
-    def signed_fraction(self, sign: str, over: str, under: str) -> Part:
-        """A quotient."""
-
-    @abstractmethod
-    def factor(self, sign: str, over: str, under: str) -> str:
-        """A quotient in front of a product."""
-
-    @abstractmethod
-    def raised(self, base: Expr, exponent: Fraction) -> str:
-        """A power with a number."""
-
-    @abstractmethod
-    def raised_to(self, base: str, exponent: str) -> str:
-        """A power."""
-
-    @abstractmethod
-    def decimal(self, text: str) -> str:
-        """A number with its power of ten."""
-
-    @abstractmethod
-    def root(self, text: str, atom: str) -> str:
-        """A square root, of text as it is and as one piece."""
-
-    @abstractmethod
-    def square(self, text: str) -> str:
-        """A square of something in one piece."""
-
-    @abstractmethod
-    def norm(self, text: str) -> str:
-        """The Euclidean norm."""
-
-    @abstractmethod
-    def bars(self, text: str) -> str:
-        """The absolute value."""
-
-    @abstractmethod
-    def exponential(self, x: Expr) -> Part:
-        """The exponential function."""
-
-    @abstractmethod
-    def over_examples(self, letter: str = "i") -> str:
-        """The sum over the examples."""
-
-    @abstractmethod
-    def over(self, letters: str) -> str:
-        """The sum over other axes."""
-
-    @abstractmethod
-    def function(self, name: str, inside: str, letters: str, bare: bool = False) -> str:
-        """A function by name, with letters or sizes that say along what."""
-
-    @abstractmethod
-    def transposed(self, text: str) -> str:
-        """A transpose."""
-
-    @abstractmethod
-    def indexed(self, text: str, indices: list[str]) -> str:
-        """An element, or a part."""
-
-    # ------------------------------------------------------------------------------------------- the same in both
+    # ---------------------------------------------------------------------------------------------- operations
 
     def _variable(self, x: Expr) -> Part:
         return self.names[x.data](self.indices_of(x)), ATOM
@@ -183,7 +145,7 @@ class Printer(ABC):
         if any(self.seen(f) for f in below) and not any(f.op in _WIDE for f in arrays):
             front, arrays = above, []
         size = abs(x.data)
-        top, bottom = _shown_number(size)
+        top, bottom = fraction(size)
         top, sign = self.decimal(top), self.minus if x.data < 0 else ""
         over = self.joined(top, front)
         under = self.joined(bottom, below)
@@ -197,6 +159,8 @@ class Printer(ABC):
                 body = self.brackets(body)
         else:
             body = self.dotted(arrays)
+        if len(front) == 1 and not top and not under:
+            over = self.within(front[0], CHAIN)
         prefix = self.factor(sign, over or "1", under) if under else sign + over
         separated = prefix if prefix in ("", self.minus) else f"{prefix}{self.gap(prefix, body)}"
         return f"{separated}{body}", PRODUCT
@@ -234,7 +198,7 @@ class Printer(ABC):
         if not isinstance(value, Fraction):
             infinite = self.infinity if value == value else "nan"
             return (infinite, ATOM) if not value < 0 else (self.minus + infinite, PRODUCT)
-        top, bottom = _shown_number(abs(value))
+        top, bottom = fraction(abs(value))
         top, sign = self.decimal(top), self.minus if value < 0 else ""
         if bottom:
             text, rank = self.signed_fraction(sign, top or "1", bottom)
@@ -248,7 +212,8 @@ class Printer(ABC):
             return self.signed_fraction("", "1", self.write(inverse))
         if exponent == Fraction(1, 2):
             if base.op == "sum" and base.args[0].op == "power" and base.args[0].data == 2 and self._is_norm(base):
-                return self.norm(self.write(base.args[0].args[0])), ATOM
+                with self.among(None):
+                    return self.norm(self.write(base.args[0].args[0])), ATOM
             return self.root(self.write(base), self.within(base, ATOM)), POWER
         return self.raised(base, exponent), POWER
 
@@ -332,9 +297,38 @@ class Printer(ABC):
         return self.function("transpose", self.write(x.args[0]), "".join(map(str, x.data))), ATOM
 
     def _reshape(self, x: Expr) -> Part:
-        if only_ones(x.shape, x.args[0].shape):
-            return self.part(x.args[0])
-        return self.function("reshape", self.write(x.args[0]), self.sizes_of(x)), ATOM
+        inside = x.args[0]
+        if not only_ones(x.shape, inside.shape):
+            with self.among(None):
+                return self.function("reshape", self.write(inside), self.sizes_of(x)), ATOM
+        joint = x.shape if self.joint is None else self.joint
+        shape = (*[1] * (len(joint) - x.ndim), *x.shape)
+        hidden = len(self.sizes)
+        letters = [a for a, n in zip(self.indices, shape, strict=False) if n != 1]
+        axes = [k for k, n in enumerate(inside.shape) if n != 1][: len(letters)]
+        lead = axes[-1] + 1 if axes else 0
+        below = "".join(letters[axes.index(k)] if k in axes else " " for k in range(lead))
+        says_axes = self.says_axes if self.joint is not None else inside.ndim < x.ndim
+        with self.each(inside.shape[:lead], below, self.whole), self.among(None):
+            if not says_axes or all(n == 1 for n in shape[hidden:]):
+                return self.part(inside)
+            seen = len(self.indices_of(inside))
+            index = self.new_axes(inside.shape[seen:], shape[max(hidden, len(joint) - x.ndim) if seen else -x.ndim :])
+            return self.indexed(self.within(inside, ATOM), index), ATOM
+
+    def new_axes(self, old: Shape, new: Shape) -> list[str]:
+        """The index that takes axes of length one out of an array of one shape, and puts some in for another one."""
+        left, index = list(old), []
+        for n in new:
+            while n != 1 and left[0] == 1:
+                left.pop(0)
+                index.append("0")
+            if left[:1] == [n]:
+                left.pop(0)
+                index.append(self.any)
+            else:
+                index.append(self.new)
+        return [*index, *["0" for _ in left]]
 
     def sizes_of(self, x: Expr) -> str:
         """A shape, with m for the examples."""
@@ -425,11 +419,10 @@ class Printer(ABC):
                 return self.any
             text = ":".join("" if end is None else str(end) for end in (part.start, part.stop, part.step))
             return text.removesuffix(":") if part.step is None else text
-        return "+" if part is None else str(part)
+        return self.new if part is None else str(part)
 
     def _place(self, x: Expr) -> Part:
-        index = ", ".join(self.index_of(x))
-        return self.function("place", self.write(x.args[0]), index), ATOM
+        return self.placed(self.write(x.args[0]), self.index_of(x)), ATOM
 
     def _convolution(self, x: Expr) -> Part:
         a, b = x.args
@@ -463,26 +456,34 @@ class Printer(ABC):
         return self.function("tensordot", ", ".join(map(self.write, x.args)), pairs), ATOM
 
     def _constant(self, x: Expr) -> Part:
-        return self.function("const", self.cross.join(map(str, x.shape)), ""), ATOM
+        number = str(self.constants[x]) if len(self.constants) > 1 else ""
+        return self.function("const", self.cross.join(map(str, x.shape)), number), ATOM
 
     def _call(self, x: Expr) -> Part:
-        return self.function(x.data[0], ", ".join(map(self.write, x.args)), ""), ATOM
+        operands = iter(map(self.write, x.args))
+        options = [f"{self.option(key)}={self.said(v, operands)}" for key, v in x.payload.kwargs.items()]
+        inside = [*[self.said(v, operands) for v in x.payload.args], *options]
+        return self.function(x.data[0], ", ".join(inside), ""), ATOM
+
+    def said(self, value: Any, operands: Iterator[str]) -> str:
+        """An argument of a call; variables in it are the next operands."""
+        if isinstance(value, Variable):
+            return next(operands)
+        if isinstance(value, (tuple, list)):
+            return f"[{', '.join([self.said(part, operands) for part in value])}]"
+        if isinstance(value, np.ndarray):
+            return self.write(constant(value))
+        return self.option(getattr(value, "__name__", str(value)))
+
+
+def _operands(x: Expr) -> Iterator[Expr]:
+    """What is put together element by element."""
+    for arg in x.args:
+        if arg.op in ELEMENTWISE:
+            yield from _operands(arg)
+        else:
+            yield arg
 
 
 def _leads_negative(term: Expr) -> bool:
     return (term.op == "multiply" or is_number(term)) and term.data < 0
-
-
-def _shown_number(value: Fraction) -> tuple[str, str]:
-    """A number that is not negative as numerator and denominator; "" for one."""
-    top, bottom = value.numerator, value.denominator
-    if bottom in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13) or (bottom < 1000 and bottom % 5 and top < 10):
-        return (str(top) if top != 1 else ""), (str(bottom) if bottom != 1 else "")
-    return _decimal(float(value)), ""
-
-
-def _decimal(value: float) -> str:
-    """A number in as few digits as tell it."""
-    text = f"{value:.12g}"
-    mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else text

@@ -176,8 +176,6 @@ def _power(r: Reader, x: Any, y: Any) -> Expr:
     x, y = r.expression(x), r.expression(y)
     if is_number(y):
         return power(x, y.data)
-    if is_number(x):
-        return apply("power", x, y)
     return apply("power", x, y)
 
 
@@ -334,7 +332,8 @@ def _rows(x: Expr, rows: Expr) -> Expr:
 def _scatter(r: Reader, v: Any, index: Any, shape: Any) -> Expr:
     v = r.expression(v)
     parts, shape = index if isinstance(index, tuple) else (index,), tuple(shape)
-    if _only_ones_taken(parts, shape):
+    taken = tuple(part for part in parts if part is not None)
+    if _only_ones_taken(taken, shape):
         return reshape(v, shape)
     arrays = [part for part in parts if _is_array(part)]
     if any(part.dtype.kind not in "iu" for part in arrays):

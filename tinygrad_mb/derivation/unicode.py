@@ -3,19 +3,21 @@
 # ruff: noqa: RUF001
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import ClassVar
 
 from . import notation
 from .expressions import Expr
-from .printing import ATOM, PRODUCT, Part, Printer
+from .marks import ATOM, PRODUCT, Part
+from .printing import Printer
 
 
 class Text(Printer):
     """Writes expressions in Unicode."""
 
     minus, dot = "−", " ⊙ "
-    infinity, ones, cross, star, any = "∞", "𝟏", "×", "⋆", ":"
+    infinity, ones, cross, star, any, new = "∞", "𝟏", "×", "⋆", ":", "new"
     signs: ClassVar[dict[str, str]] = {">": ">", "<": "<", ">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}
 
     def brackets(self, text: str) -> str:
@@ -95,6 +97,14 @@ class Text(Printer):
         """An element, or a part."""
         return f"{text}[{', '.join(indices)}]"
 
+    def option(self, text: str) -> str:
+        """An option of a call, or its name."""
+        return text
+
+    def placed(self, text: str, indices: list[str]) -> str:
+        """An array of zeros with other numbers at an index."""
+        return f"({text} at [{', '.join(indices)}], else 0)"
+
 
 def _is_call(text: str) -> bool:
     """Whether text is a word, or none, and one pair of parentheses."""
@@ -106,4 +116,6 @@ def _is_call(text: str) -> bool:
 
 
 def _is_one_word(text: str) -> bool:
-    return not set(text) & set(" ⊙+−/") or (text.startswith("‖") and text.count("‖") == 2 and text.endswith(("‖", "²")))
+    return not set(re.sub(r"\[[^][]*\]$", "", text)) & set(" ⊙+−/") or (
+        text.startswith("‖") and text.count("‖") == 2 and text.endswith(("‖", "²"))
+    )
