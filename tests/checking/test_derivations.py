@@ -306,7 +306,7 @@ def test_nests_and_modules():
         lambda p, x: [np.broadcast_to(x.sum(axis=0)[:, None], (3, 4)), (np.full(4, len(x)),)], X,
     )  # fmt: skip
     assert report.ok
-    assert [v.name for v in report.verdicts] == ["1.0", "0"]
+    assert [v.name for v in report.verdicts] == ["params[1][0]", "params[0]"]
 
 
 @pytest.mark.parametrize(
@@ -332,3 +332,63 @@ def test_html():
     report = check(lambda p, x, y: {n: -g for n, g in hand(p, x, y).items()})
     assert "<table>" in report._repr_html_()
     assert "the sign is wrong" in report._repr_html_()
+
+
+# --------------------------------------------------------------------------------------------- what surrounds the check
+
+
+LINE = {"w": np.array([1.0, -2.0, 0.5])}
+
+
+def line_hand(p, x, y):
+    return {"w": 2 * x.T @ (x @ p["w"] - y) / len(y)}
+
+
+def test_error_terms_may_come_as_a_dict_of_their_own():
+    def apart(p, x, y):
+        found = hand(p, x, y)
+        return {n: found[n] for n in PARAMS}, {"dz2": found["dz2"]}
+
+    value = float(loss({n: tg.Tensor(p) for n, p in PARAMS.items()}, X, Y).item())
+    for derivation in (apart, lambda p, x, y: (value, *apart(p, x, y))):
+        report = check(derivation)
+        assert report.ok
+        assert "z2" in [v.name for v in report.verdicts]
+        assert "\n" not in str(report)
+
+
+def test_arguments_in_another_order():
+    for args in ((loss, hand, PARAMS, X, Y), (PARAMS, loss, hand, X, Y), (loss, PARAMS, {"W1": hand}, X, Y)):
+        with pytest.raises(TypeError, match=r"check_derivation\(loss_fn, params, hand, \*batch\)"):
+            tg.check_derivation(*args)
+
+
+def test_a_loss_that_draws_random_numbers_or_is_no_number():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="two different values for the same batch"):
+        tg.check_derivation(
+            lambda p, x, y: np.square((x * (rng.random(x.shape) < 0.5)) @ p["w"] - y), LINE, line_hand, X, Y[:, 0]
+        )
+    with pytest.raises(ValueError, match="the loss of this batch is nan"):
+        tg.check_derivation(lambda p, x, y: np.square(x @ p["w"] - y), LINE, line_hand, X * np.nan, Y[:, 0])
+
+
+def test_a_loss_with_vmap_inside():
+    def loss(p, x, y):
+        return tg.vmap(lambda a, b: np.square((a @ p["w"]).named("z") - b))(x, y).mean()
+
+    assert tg.check_derivation(loss, LINE, line_hand, X, Y[:, 0]).ok
+    wrong = tg.check_derivation(loss, LINE, lambda p, x, y: {"w": -line_hand(p, x, y)["w"]}, X, Y[:, 0])
+    assert wrong.first == "w"
+    assert wrong.diagnoses == []
+
+
+def test_the_examples_are_as_many_as_most_arrays_are_long():
+    def loss(p, scale, x, y):
+        return np.square((x / scale) @ p["w"] - y)
+
+    def per_example(p, scale, x, y):
+        return {"w": 2 * (x / scale) * ((x / scale) @ p["w"] - y)[:, None]}
+
+    report = tg.check_derivation(loss, LINE, per_example, np.array([1.0, 2.0, 3.0]), X, Y[:, 0])
+    assert "it has a row for each of the 5 examples" in str(report)

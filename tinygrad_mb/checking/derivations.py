@@ -12,7 +12,7 @@ from . import hands
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
-from .recordings import Gradients, Recording, lifted
+from .recordings import Gradients, Recording, lifted, nest_of
 from .reports import Report, Table, entry, listed, number, size
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
@@ -71,12 +71,12 @@ def check_derivation(
 ) -> DerivationReport:
     """Compare gradients that a person derived with those of ``loss_fn(params, *batch)``, and say what is wrong.
 
-    ``hand`` is a function ``hand(params, *batch)`` that returns the gradients, or ``(loss, gradients)``; or it is the
-    gradients themselves.  They are a nest of arrays like ``params``, or a dict by name, in which a gradient may be
-    called "W1" or "dW1".  The dict may also hold error terms of tensors that ``loss_fn`` has named: "dz2" or
-    "delta_z2" for ``.named("z2")``, each example's share in the loss of the batch, or of the example's own loss.  If
-    ``loss_fn`` returns one loss for each example, the gradient is that of their mean.  Examples stand along the first
-    axis of the batch's arrays.
+    ``hand`` is a function ``hand(params, *batch)`` that returns the gradients, or ``(loss, gradients)``, either of them
+    with a dict of error terms as one element more; or it is the gradients themselves.  They are a nest of arrays like
+    ``params``, or a dict by name, in which a gradient may be called "W1" or "dW1".  The dict may also hold error terms
+    of tensors that ``loss_fn`` has named: "dz2" or "delta_z2" for ``.named("z2")``, each example's share in the loss of
+    the batch, or of the example's own loss.  If ``loss_fn`` returns one loss for each example, the gradient is that of
+    their mean.  Examples stand along the first axis of the batch's arrays.
 
     A gradient is right if no entry is further from the true one than ``rtol`` times the largest true entry: 1e-7, or
     1e-3 where ``hand`` gives float32.  Everything is computed in float64.  A function is also called a second time, and
@@ -87,7 +87,8 @@ def check_derivation(
     handed in, on all batches.  Where nothing fits, the report says so, and where backward leaves the truth.
 
     Raises ``TypeError`` for a loss that does not depend on ``params``, and for a ``hand`` that returns no arrays;
-    ``ValueError`` for a sequence of gradients that has not the structure of ``params``.
+    ``ValueError`` for a sequence of gradients that has not the structure of ``params``, and for a loss that is not
+    finite or draws random numbers.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(params, x, y):
@@ -99,13 +100,36 @@ def check_derivation(
     >>> tg.check_derivation(loss, {"w": np.array([1.0, -1.0])}, hand, x, y).ok
     False
     """
-    nest, arrays = Nest(params), Nest(batch)
+    nest, arrays = nest_of(params), Nest(batch)
+    if not callable(loss_fn) or any(map(callable, nest.leaves)):
+        what = f"params contains {next(x for x in nest.leaves if callable(x))!r:.60}" if callable(loss_fn) else (
+            f"loss_fn is {type(loss_fn).__name__}, no function"
+        )  # fmt: skip
+        raise TypeError(f"check_derivation: {what}. The arguments are check_derivation(loss_fn, params, hand, *batch)")
     nest.leaves, arrays.leaves = list(map(lifted, nest.leaves)), list(map(lifted, arrays.leaves))
     recording = Recording(loss_fn, nest, arrays)
+    _refuse(recording)
     handed, changed = hands.call(hand, recording)
     again = hands.call(hand, recording)[0] if callable(hand) else handed
     tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
     return _Check(recording, hand, handed, tolerance).report(changed, again)
+
+
+def _refuse(recording: Recording) -> None:
+    """Raise ``ValueError`` for a loss that is no number, or another one for the same batch."""
+    value = float(recording.loss.item())
+    if not np.isfinite(value):
+        raise ValueError(
+            f"check_derivation: the loss of this batch is {value}, and has no gradient to compare with. Look for a log "
+            "of 0, a division by 0, an overflow in exp, or nan in the batch"
+        )
+    again = recording.loss_at(recording.nest.leaves)
+    if not np.isclose(value, again, 1e-10, 0):
+        raise ValueError(
+            f"check_derivation: loss_fn gives two different values for the same batch, {number(value)} and "
+            f"{number(again)}, as functions do that draw random numbers. Draw them before and pass them as an "
+            "argument, or make the generator inside the function, np.random.default_rng(0)"
+        )
 
 
 class _Check:
@@ -143,15 +167,17 @@ class _Check:
         else:
             cases = [self.given, *self._probes()]
             wrong = next((case for case in cases if not is_right(case)), None)
-            if wrong is not None and (kink := explained_by_kinks(cases)):
+            followed = all(case.recording.followed for case in cases)
+            if wrong is not None and followed and (kink := explained_by_kinks(cases)):
                 notes.append(kink)
                 verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
                             for v in verdicts]  # fmt: skip
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
-                diagnoses += diagnose(
-                    sorted(cases, key=lambda c: (is_right(c), c is not self.given, c.recording.m > 40))
-                )
+                if followed:
+                    diagnoses += diagnose(
+                        sorted(cases, key=lambda c: (is_right(c), c is not self.given, c.recording.m > 40))
+                    )
                 if wrong is not self.given:
                     elsewhere = (
                         f"right for this batch of {self.recording.m}, and wrong for {wrong.recording.m} of its rows"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff import data_of
 from ..pytrees import Nest
-from .recordings import Array, Gradients, Recording, own
+from .recordings import Array, Gradients, Recording, nest_of, own
 from .reports import listed
 
 _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
@@ -61,15 +61,16 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
     Raises ``TypeError`` for what is no nest of arrays, ``ValueError`` for a sequence of another structure.
     """
     loss = None
-    params = recording.nest
-    if (
-        isinstance(given, tuple)
-        and len(given) == 2
-        and Nest(given).paths != params.paths
-        and np.size(_array(given[0])) == 1
-    ):
-        loss, given = _array(given[0]), given[1]
-    nest = Nest(given)
+    between: Any = {}
+    if isinstance(given, tuple) and len(given) in (2, 3) and nest_of(given).paths != recording.nest.paths:
+        first = _array(given[0])
+        if first.size == 1 and first.dtype.kind in "fiu":
+            loss, given = first, given[1:] if len(given) == 3 else given[1]
+        if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict):
+            given, between = given
+    nest = nest_of(given)
+    more = Nest(between)
+    nest.paths, nest.leaves = nest.paths + more.paths, nest.leaves + more.leaves
     if given is None or not nest.leaves:
         raise TypeError(
             "check_derivation: hand gives no gradients: it returned None. Does the function end with `return`?"
@@ -88,6 +89,11 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
         if name is None or name in arrays:
             extra.append(path)
             continue
+        if callable(leaf):
+            raise TypeError(
+                f"check_derivation: hand gives a function for {path}, and a gradient is an array. The arguments are "
+                "check_derivation(loss_fn, params, hand, *batch)"
+            )
         arrays[name] = _array(leaf)
         if arrays[name].dtype.kind not in "fiub":
             raise TypeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import data_of
+from ..autodiff import Hidden, data_of, gradient
 from ..broadcasting import unbroadcast
 from ..errors import NotDifferentiableError, ShapeError
 from ..graph import Node, ancestors
-from ..modes import enable_grad, keep_values
+from ..modes import enable_grad, keep_values, no_grad
 from ..primitives import OUT, PRIMITIVES, Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
@@ -68,7 +69,7 @@ RIGHT = Change()
 class Recording:
     """A loss on one batch.
 
-    m       how many examples the batch has
+    m       how many examples the batch has: the length of most of its arrays
     batch   the nest of its arrays
     root    the loss, one number: a loss with axes stands for its mean
     nodes   all that the loss is made of, oldest first
@@ -81,7 +82,8 @@ class Recording:
     def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest) -> None:
         self.loss_fn, self.nest, self.batch = loss_fn, params, batch
         self.notes: dict[str, Any] = {}
-        self.m: int = next((len(x) for x in batch.leaves if np.shape(x)), 1)
+        lengths = Counter([len(x) for x in batch.leaves if np.shape(x)])
+        self.m: int = max(lengths, key=lengths.__getitem__, default=1)
         with enable_grad(), keep_values():
             leaves = [fresh_argument(np.array(x), path or "params") for x, path in named_leaves(params)]
             loss = loss_fn(params.fill(leaves, whole=True), *batch.fill([own(x) for x in batch.leaves], whole=True))
@@ -98,7 +100,34 @@ class Recording:
         self.index = {node: k for k, node in enumerate(self.nodes)}
         inputs = set(self.params.values())
         self.named = {n.name: n for n in self.nodes if n.name and n not in inputs and n.plan is not None}
-        self.truth = self.back()
+        self.truth = self._gradients()
+
+    def _gradients(self) -> Gradients:
+        """Those by parameters and named tensors, as the engine computes them; what vmap names has none of its own."""
+        wanted = self.params | {name: n for name, n in self.named.items() if name not in self.params}
+        found = gradient({self.root: np.ones(())}, list(wanted.values()))
+        by_name = {name: found.get(n, np.zeros(n.shape)) for name, n in wanted.items()}
+        self.named = {name: n for name, n in self.named.items() if not isinstance(by_name[name], Hidden)}
+        return {name: np.asarray(g) for name, g in by_name.items() if not isinstance(g, Hidden)}
+
+    @cached_property
+    def followed(self) -> bool:
+        """Whether the way back that can be changed runs, and leads to the engine's gradients when it is not changed."""
+        try:
+            found = self.flow
+        except Exception:  # arrays with hidden axes, and whatever else only the engine's own walk knows of
+            return False
+        wanted = self.params | self.named
+        return all(
+            abs(found.get(wanted[name], 0.0) - g).max(initial=0) <= 1e-9 * abs(g).max(initial=0)
+            for name, g in self.truth.items()
+        )
+
+    def loss_at(self, params: Sequence[Array]) -> float:
+        """The loss of this batch for other parameters, with nothing recorded."""
+        with no_grad():
+            batch = self.batch.fill([own(x) for x in self.batch.leaves], whole=True)
+            return float(np.mean(data_of(self.loss_fn(self.nest.fill(map(Tensor, params), whole=True), *batch))))
 
     @cached_property
     def signature(self) -> list[Any]:
@@ -215,8 +244,8 @@ class Recording:
         """The part of the gradients that comes through these terms of the loss."""
         if not terms:
             return {}
-        others = self.back(Change(at={k: lambda g: 0 * g for k in terms}))
-        return {name: g - others[name] for name, g in self.truth.items()}
+        every, others = self.back(), self.back(Change(at={k: lambda g: 0 * g for k in terms}))
+        return {name: g - others[name] for name, g in every.items()}
 
     @cached_property
     def losses(self) -> int | None:
@@ -232,7 +261,7 @@ class Recording:
 
         Numbers that the loss is multiplied by, and a division by 2, belong to the examples' losses.
         """
-        if self.losses is None:
+        if self.losses is None or not self.followed:
             return None
         weights = self.flow[self.nodes[self.losses]]
         if np.ptp(weights) > 1e-12 * abs(weights).max():
@@ -271,12 +300,13 @@ class Recording:
 
     # -------------------------------------------------------------------------------------- other batches
 
-    def on(self, batch: Sequence[Any]) -> Recording | None:
+    def on(self, batch: Sequence[Any], params: Sequence[Array] | None = None) -> Recording | None:
         """The same loss on other arrays; None where it does not run, or runs differently."""
         try:
             with np.errstate(all="ignore"):
                 arrays = Nest(self.batch.fill(batch, whole=True))
-                other = Recording(self.loss_fn, self.nest, arrays)
+                nest = self.nest if params is None else nest_of(self.nest.fill(params, whole=True))
+                other = Recording(self.loss_fn, nest, arrays)
         except (ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
             return None
         return other
@@ -299,6 +329,17 @@ class Recording:
             data = node.op is not None and node in self.flow and node not in self.of_parameters
             if data and node.plan is not None and node.shape[:1] == (self.m,):
                 yield k
+
+
+def nest_of(tree: Any) -> Nest:
+    """A nest in which the parts of a sequence are called as Python calls them, params[0] or params[2][0]."""
+    nest = Nest(tree)
+    if isinstance(tree, (list, tuple)):
+        nest.paths = [
+            "params" + "".join([f"[{part}]" if part.isdigit() else f".{part}" for part in path.split(".")])
+            for path in nest.paths
+        ]
+    return nest
 
 
 def named_leaves(nest: Nest) -> list[tuple[Any, str]]:
