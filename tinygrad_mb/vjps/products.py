@@ -59,7 +59,8 @@ def matmul_vjp_y(g, x, y_shape):
 @plain_primitive(variadic=True)
 def einsum(operands, subscripts=""):
     """``np.einsum`` with its subscripts spelled out: no ellipsis, and the result after an arrow."""
-    large = sum([getattr(x, "size", 1) for x in operands]) > 1024  # finding an order, or a BLAS product, takes a while itself
+    numbers = sum([getattr(x, "size", 1) for x in operands])
+    large = numbers > 1024  # finding an order, or a BLAS product, takes a while itself
     return np.einsum(subscripts, *operands, optimize=large or len(operands) > 2)
 
 
