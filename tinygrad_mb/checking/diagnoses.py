@@ -20,6 +20,13 @@ from .wrong_batches import updated_too_early
 _MOST_WHOLE = 40  # mistakes of which all pairs are tried
 
 
+class Known(NamedTuple):
+    """Factors that have a name: those that all parameters have, and those that some may have alone."""
+
+    of_all: list[Factor]
+    of_some: list[Factor]
+
+
 class Diagnosis(NamedTuple):
     """What is wrong.
 
@@ -57,7 +64,7 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
     """Single mistakes come before pairs, and what is done to all parameters alike before what is done to some."""
     case = cases[0]
     r = case.recording
-    known = factor_names.factors(r)
+    known = Known(factor_names.factors(r), factor_names.factors(r, of_some=True))
     truth = [c.recording.truth for c in cases]
     alone = _explained(cases, truth, known, 1)
     if alone is not None and (_is_of_all(alone, case) or all(local.key[0] == "regulariser" for local in alone)):
@@ -150,7 +157,7 @@ def _joined(one: Candidate, other: Candidate) -> Candidate:
 
 
 def _fits(
-    candidate: Candidate, cases: Sequence[Case], known: list[Factor], more: int, of_all: bool = False
+    candidate: Candidate, cases: Sequence[Case], known: Known, more: int, of_all: bool = False
 ) -> list[Diagnosis] | None:
     """What there is to say if a candidate, with at most so many mistakes besides, explains everything."""
     bases: list[Gradients] = []
@@ -187,8 +194,25 @@ def _told(found: Found) -> list[Diagnosis]:
     return [Diagnosis(local.number_for(names), local.tell(names), names) for local, names in found.items()]
 
 
-def _explained(cases: Sequence[Case], bases: Sequence[Gradients], known: list[Factor], most: int) -> Found | None:
+def _explained(cases: Sequence[Case], bases: Sequence[Gradients], known: Known, most: int) -> Found | None:
     """At most so many mistakes of single parameters that make the person's gradients out of these; None if none do."""
+    found = _explained_with(cases, bases, known.of_all, most)
+    if found is None or not _is_by_chance(found, known, cases[0]):
+        return found
+    found = _explained_with(cases, bases, known.of_some, most)
+    return None if found is None or _is_by_chance(found, known, cases[0]) else found
+
+
+def _is_by_chance(found: Found, known: Known, case: Case) -> bool:
+    """Whether some parameters alone have a factor that all would have, if it were what it is called."""
+    claims = {f.claim for f in known.of_all} - {f.claim for f in known.of_some}
+    return any(
+        (local.key[-1] in claims or local.number == 16) and not _is_of_all({local: names}, case)
+        for local, names in found.items()
+    )
+
+
+def _explained_with(cases: Sequence[Case], bases: Sequence[Gradients], known: list[Factor], most: int) -> Found | None:
     choices: dict[str, list[Way]] = {}
     for name in cases[0].hand:
         if name in bases[0]:

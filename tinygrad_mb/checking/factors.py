@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from .recordings import Recording
+from ..graph import Node
+from .candidates import PRODUCTS
+from .recordings import DIVIDE, MEAN, Recording, operation
 from .reports import number
 
 _CLOSE = 1e-6
+_NEARLY_ONE = 1e-4  # nearer to 1 than that, a factor is an error of computation
 _MOST = 1000  # the largest number of replicas, or of examples in a nominal batch, that is thought of
 
 OfBatch = Callable[[Recording], float]
@@ -31,13 +34,17 @@ class Factor(NamedTuple):
     reason: Reason
 
 
-def factors(r: Recording) -> list[Factor]:
-    """The factors that have a name for this loss, likelier ones first."""
-    return list(_factors(r))
+def factors(r: Recording, of_some: bool = False) -> list[Factor]:
+    """The factors that have a name for this loss, likelier ones first.
+
+    ``of_some`` are those that some parameters may have, while others have not: what is wrong with the error terms of
+    the prediction is wrong with all parameters.
+    """
+    return list(_factors(r, of_some))
 
 
-def _factors(r: Recording) -> Iterator[Factor]:
-    yield Factor(5, "the sign is wrong (y - f for f - y)", _always(-1.0), _nothing)
+def _factors(r: Recording, of_some: bool) -> Iterator[Factor]:
+    yield Factor(5, "the sign is wrong" + ("" if of_some else " (y - f for f - y)"), _always(-1.0), _nothing)
     yield Factor(4, "there is a 2 too many, or the loss's 1/2 is missing", _always(2.0), _nothing)
     yield Factor(4, "the 2 of the square is missing, or there is a 1/2 too many", _always(0.5), _nothing)
     if r.is_mean:
@@ -52,9 +59,15 @@ def _factors(r: Recording) -> Iterator[Factor]:
         yield Factor(3, claim, lambda r: 1 / (r.m * _weight(r)), _has_weight)
         claim = "it is divided by the number of all elements, and the loss is not"
         yield Factor(3, claim, lambda r: 1 / (_elements(r) * _weight(r)), _has_weight)
-    for n, reason in _sizes(r):
+    if of_some or r.losses is None:
+        return
+    cost = _cost(r)
+    divisors = _divisors(r, cost)
+    for n, reason in _sizes(r, cost):
         yield Factor(3, f"it is divided by {n} as well: averaged over elements, not examples", _always(1 / n), reason)
-        yield Factor(3, f"a division by {n} is missing: the loss averages over elements", _always(float(n)), reason)
+        if any(_is_whole(d / n) for d in divisors):
+            claim = f"a division by {n} is missing: the loss averages over elements"
+            yield Factor(3, claim, _always(float(n)), reason)
 
 
 def _always(value: float) -> OfBatch:
@@ -89,10 +102,34 @@ def _has_weight(r: Recording) -> str:
     return f"the loss divides by {number(1 / _weight(r))}"
 
 
-def _sizes(r: Recording) -> Iterator[tuple[int, Reason]]:
+def _cost(r: Recording) -> list[Node]:
+    """The examples' losses, and what they are made of, as far back as the prediction."""
+    assert r.losses is not None
+    found = [r.nodes[r.losses]]
+    for node in found:
+        if node.op is None or operation(node).name in PRODUCTS:
+            continue
+        parents = [p for p in node.inputs if isinstance(p, Node) and p.plan is not None]
+        if r.of_parameters.isdisjoint(parents):
+            found += [p for p in parents if p not in found]
+    return found
+
+
+def _divisors(r: Recording, cost: Sequence[Node]) -> list[float]:
+    """What the loss divides by besides the number of examples."""
+    found = [1 / (r.m * r.weight)] if r.weight else []
+    for node in cost:
+        if node.op is MEAN:
+            found.append(math.prod(node.inputs[0].shape) / math.prod(node.shape))
+        elif node.op is DIVIDE and math.prod(getattr(node.inputs[1], "shape", ())) == 1:
+            found.append(float(r.value(node.inputs[1])))
+    return found
+
+
+def _sizes(r: Recording, nodes: Sequence[Node]) -> Iterator[tuple[int, Reason]]:
     """Lengths of axes that results for all examples have besides that of the examples, and their products."""
     seen: set[int] = {1}
-    for node in reversed(r.nodes):
+    for node in nodes:
         if node.op is not None and node.shape[:1] == (r.m,):
             named = repr(node.name) if node.name else f"the result of {node.op.name}"
             of = f"{named} {node.shape}"
@@ -109,8 +146,10 @@ def _sizes(r: Recording) -> Iterator[tuple[int, Reason]]:
 def named(recordings: Sequence[Recording], values: Sequence[float], known: list[Factor]) -> list[tuple[Factor, ...]]:
     """What has these values on these batches, likeliest first: one factor, or two; else a number without a name.
 
-    Nothing if the values follow no rule.
+    Nothing if the values follow no rule, or are so near to 1 that they are no factor.
     """
+    if all(abs(v - 1) < _NEARLY_ONE for v in values):
+        return []
     found: list[tuple[Factor, ...]] = [(f,) for f in known if _agree([f], recordings, values)]
     if found:
         return found
@@ -129,7 +168,16 @@ def named(recordings: Sequence[Recording], values: Sequence[float], known: list[
         n = round(1 / value)
         claim = f"{n} parts, such as replicas, are averaged, and the loss is their sum"
         return [(Factor(16, claim, _always(1 / n), lambda r: "at every batch size"),)]
-    return [(Factor(0, f"nothing in the loss explains the number {number(value)}", _always(value), _nothing),)]
+    claim = f"nothing in the loss explains the number {number(value)}{_by_chance(recordings[0], value)}"
+    return [(Factor(0, claim, _always(value), _nothing),)]
+
+
+def _by_chance(r: Recording, value: float) -> str:
+    """Where else a number stands that nothing explains."""
+    for n, reason in _sizes(r, r.nodes[::-1]):
+        if any(math.isclose(abs(value), v, rel_tol=_CLOSE) for v in (n, 1 / n)):
+            return f" ({reason(r)}, which may be chance)"
+    return ""
 
 
 def _nominal(recordings: Sequence[Recording], value: float) -> Iterator[Factor]:

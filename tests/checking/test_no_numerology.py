@@ -1,0 +1,122 @@
+"""Numbers that look like something: no mistake of the catalogue is named for them."""
+
+import numpy as np
+import pytest
+
+import tinygrad_mb as tg
+
+RNG = np.random.default_rng(11)
+PARAMS = {
+    "W1": RNG.normal(size=(4, 3)),
+    "b1": RNG.normal(size=3),
+    "W2": RNG.normal(size=(3, 2)),
+    "b2": RNG.normal(size=2),
+}
+X, Y = RNG.normal(size=(7, 4)), RNG.normal(size=(7, 2))
+
+
+def loss(p, x, y):
+    h = np.tanh(x @ p["W1"] + p["b1"])
+    return np.square(h @ p["W2"] + p["b2"] - y).sum(axis=1).mean()
+
+
+def hand(p, x, y):
+    h = np.tanh(x @ p["W1"] + p["b1"])
+    d = 2 * (h @ p["W2"] + p["b2"] - y) / len(x)
+    dz = d @ p["W2"].T * (1 - h * h)
+    return {"W1": x.T @ dz, "b1": dz.sum(axis=0), "W2": h.T @ d, "b2": d.sum(axis=0)}
+
+
+def check(as_function=True, **by):
+    def wrong(p, x, y):
+        found = hand(p, x, y)
+        return {name: by.get(name, lambda g: g)(g) for name, g in found.items()}
+
+    return tg.check_derivation(loss, PARAMS, wrong if as_function else wrong(PARAMS, X, Y), X, Y)
+
+
+def numbers(report):
+    return {d.number for d in report.diagnoses} - {0}
+
+
+def one_entry(g):
+    g = g.copy()
+    g[1] *= 1.5
+    return g
+
+
+def zeroed(g):
+    return g * (np.arange(g.shape[-1]) != 1)
+
+
+CONTROLS = {
+    "3 W1": {"W1": lambda g: 3 * g},
+    "b2 / 3": {"b2": lambda g: g / 3},
+    "W1 * 2 / 3": {"W1": lambda g: g * 2 / 3},
+    "one entry": {"b1": one_entry},
+    "a zeroed column": {"W1": zeroed},
+    "clipped": {"W2": lambda g: np.clip(g, -0.3 * abs(g).max(), 0.3 * abs(g).max())},
+}
+
+
+@pytest.mark.parametrize("as_function", [True, False])
+@pytest.mark.parametrize("by", CONTROLS.values(), ids=CONTROLS)
+def test_a_number_that_nothing_explains_is_unknown(by, as_function):
+    report = check(as_function, **by)
+    assert not report.ok
+    assert numbers(report) == set()
+
+
+def test_the_factor_is_named_and_its_coincidence_called_chance():
+    text = str(check(W1=lambda g: 3 * g))
+    assert "W1 is exactly 3 x the true gradient" in text
+    assert "nothing in the loss explains the number 3 (3 is the length of axis 1 of " in text
+    assert "which may be chance" in text
+
+
+@pytest.mark.parametrize("error", [1e-5, 1e-6, 2e-7])
+@pytest.mark.parametrize("as_function", [True, False])
+def test_a_factor_that_is_nearly_one_is_no_factor(error, as_function):
+    report = check(as_function, **dict.fromkeys(PARAMS, lambda g: g * (1 + error)))
+    assert not report.ok
+    assert numbers(report) == set()
+    assert "exactly" not in str(report)
+
+
+def test_one_wrong_sign_is_not_that_of_the_error():
+    report = check(W1=lambda g: -g)
+    assert numbers(report) == {5}
+    assert "the sign is wrong." in str(report)
+    assert "y - f" not in str(report)
+    assert "(y - f for f - y)" in str(check(**dict.fromkeys(PARAMS, np.negative)))
+
+
+# ------------------------------------------------------------------------------------------------------ corners
+
+
+def rectified(p, x, y):
+    return np.square(np.maximum(x @ p["W"], 0) @ p["v"] - y).mean()
+
+
+def rectified_hand(at_zero):
+    def derivation(p, x, y):
+        z = x @ p["W"]
+        h = np.maximum(z, 0)
+        d = 2 * (h @ p["v"] - y) / len(x)
+        return {"W": x.T @ (d[:, None] * p["v"] * np.where(z == 0, at_zero, z > 0)), "v": h.T @ d}
+
+    return derivation
+
+
+def test_where_all_is_at_a_kink_the_batch_cannot_tell():
+    params = {"W": np.zeros((4, 3)), "v": PARAMS["b1"]}
+    text = str(tg.check_derivation(rectified, params, rectified_hand(1.0), X, Y[:, 0]))
+    assert "this batch cannot tell that slope from a derivative that is forgotten" in text
+    assert "no mistake" not in text
+
+
+def test_a_slope_that_is_not_between_those_of_the_two_sides_is_a_mistake():
+    params = {"W": PARAMS["W1"] * (np.arange(3) != 1), "v": PARAMS["b1"]}
+    assert not tg.check_derivation(rectified, params, rectified_hand(-1.0), X, Y[:, 0]).ok
+    for slope in (0.0, 0.5, 1.0):
+        assert tg.check_derivation(rectified, params, rectified_hand(slope), X, Y[:, 0]).ok
