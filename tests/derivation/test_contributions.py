@@ -169,6 +169,15 @@ def test_losses_of_tokens_in_one_row_are_told_apart_down_to_where_they_are_put_i
     assert "NB: from here on the examples are not told apart" in Explanation(walk).about("#3")
 
 
+def test_contributions_to_a_parameter_are_a_sum_even_where_they_do_not_meet():
+    logits, labels = tensor(4, 5, 7, name="logits"), np.arange(20) % 7
+    walk = Walk(tg.nn.cross_entropy(logits.reshape(-1, 7), labels).mean().node)
+    (use,) = step_of(walk, "logits").received
+    assert not use.lost
+    found = sum(use.of_example(i) for i in range(20))
+    np.testing.assert_allclose(found, step_of(walk, "logits").delta, rtol=1e-12)
+
+
 @pytest.mark.parametrize("model", [m for m in MODELS if m.name in BY_VMAP], ids=lambda model: model.name)
 def test_inside_vmap_sums_over_what_it_hides_are_found_and_examples_not_told_apart(model):
     params, losses = recorded(model)

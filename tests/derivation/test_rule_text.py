@@ -164,6 +164,28 @@ def test_a_users_helpers_are_not_taken_for_ours():
     }
 
 
+def rules_with_a_closure(k):
+    return [
+        (lambda g, x: g * k, "δ · 2"),
+        (lambda g, x: g * k if x.ndim else g + g, "δ · 2"),
+        (lambda g, x: g * (x // 1), "its rule(δ, z)"),
+        (lambda g, x: g * np.linalg.norm(x), "its rule(δ, z)"),
+        (lambda g, x: g * (0 < x < 1), "δ ⊙ [0 < z < 1]"),
+        (lambda g, x: g * x if x.sum() else g, "its rule(δ, z)"),
+        (lambda g, x: g * (x in (1, 2)), "its rule(δ, z)"),
+    ]
+
+
+@pytest.mark.parametrize(("rule", "expected"), rules_with_a_closure(2))
+def test_nothing_is_made_up_about_a_users_rule(rule, expected):
+    @tg.primitive
+    def f(x):
+        return x * x
+
+    tg.defvjp(f, x=rule)
+    assert formulas(f(Tensor(V, requires_grad=True, name="z"))) == {("f", "x"): expected}
+
+
 def test_a_rule_that_is_a_function_or_has_no_source_is_named_as_a_call():
     def by_hand(g, x):
         y = g * x

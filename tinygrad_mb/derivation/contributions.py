@@ -2,7 +2,8 @@
 
 The δ are those of the engine's own walk.  Each rule is then run once more by itself, on the δ of its node; and where
 that δ has places of each example's own, it is run on ``Rows``, which knows them.  So it is found, and not guessed,
-where the examples stay apart, and where a rule adds up what they contribute.
+where a rule adds up what the examples contribute.  One thing is read off the numbers: whether contributions that
+``Rows`` does not follow any further meet anywhere, or have places of their own; those of a parameter count as a sum.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Use:
         self.each: Carrier | None = None
         self.lost = False
         if isinstance(passed, Carrier) and self.places is None and not (node.level or self.parent.level):
-            self.lost = not summed and _stay_apart(passed)
+            self.lost = not summed and self.parent.op is not None and _stay_apart(passed)
             self.each = None if self.lost else passed
 
     def of_example(self, example: int) -> Any:

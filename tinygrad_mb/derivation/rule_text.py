@@ -2,7 +2,8 @@
 
 ``lambda g, out: g * (1 - out * out)``, the rule of tanh, reads ``δ ⊙ (1 - h²)`` where the result is called h.
 Shapes and options are known, so what follows from them alone is a number.  Helpers that rules call, and rules that are
-functions, have a phrase each; a user's rule that is not a lambda, or has no source, is named as a call.
+functions, have a phrase each; a user's rule that is not a lambda, has no source, or does what there is no sign for
+here, is named as a call.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
@@ -54,6 +55,10 @@ class _Shaped:
         raise TypeError
 
 
+class _Unknown(Exception):  # noqa: N818
+    """A part of a rule that there is no sign for."""
+
+
 def formula(rule: Rule, node: Node, position: int, label: Callable[[Any], str]) -> str:
     """What the rule of ``node`` for its operand at ``position`` makes of δ, with ``label`` naming nodes and numbers."""
     op = node.op
@@ -70,9 +75,12 @@ def formula(rule: Rule, node: Node, position: int, label: Callable[[Any], str]) 
             known[f"{name}_shape"] = getattr(x, "shape", ())
     known |= dict(zip(op.names[op.arrays :], node.params, strict=True))
     fn = inspect.unwrap(rule.fn)
-    writer = _Writer(terms, known, getattr(fn, "__globals__", {}))
+    closure = inspect.getclosurevars(fn).nonlocals if inspect.isfunction(fn) else {}
+    known = {name: x for name, x in closure.items() if isinstance(x, (int, float))} | known
+    writer = _Writer(terms, known, {**getattr(fn, "__globals__", {}), **closure})
     if isinstance(body := _body(fn), ast.expr):
-        return writer.visit(body).text
+        with suppress(_Unknown):
+            return writer.visit(body).text
     name = fn.__name__.replace("<lambda>", "its rule")
     return writer.call(name, [ast.Name(name) for name in inspect.signature(fn).parameters], {}, is_own(fn)).text
 
@@ -241,8 +249,15 @@ class _Writer(ast.NodeVisitor):
         return found
 
     def generic_visit(self, node: ast.AST) -> Term:
-        """What there is no better way to write: as it is."""
-        return Term(ast.unparse(node))
+        """What there is no way to write."""
+        raise _Unknown(type(node).__name__)
+
+    def visit_IfExp(self, node: ast.IfExp) -> Term:
+        """The branch that is taken, where shapes and options say which."""
+        test = self._evaluated(node.test)
+        if test is None:
+            raise _Unknown("IfExp")
+        return self.visit(node.body if test.value else node.orelse)
 
     def _evaluated(self, node: ast.AST) -> Term | None:
         """A part that follows from shapes, options and numbers alone."""
@@ -264,6 +279,8 @@ class _Writer(ast.NodeVisitor):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Term:
         term = self.visit(node.operand)
+        if not isinstance(node.op, ast.USub):
+            raise _Unknown(type(node.op).__name__)
         return Term(f"-{term.within(_PRODUCT)}", _SIGN, term.shape)
 
     def visit_BinOp(self, node: ast.BinOp) -> Term:
@@ -290,13 +307,19 @@ class _Writer(ast.NodeVisitor):
             return Term(f"[{left.text.strip('[]')} and {right.text.strip('[]')}]", _ATOM, shape)
         if isinstance(node.op, ast.Add) and right.value in (0, False) and right.value is not None:
             return left
-        sign = {ast.Add: "+", ast.Sub: "-", ast.MatMult: "@"}.get(type(node.op), "?")
+        sign = {ast.Add: "+", ast.Sub: "-", ast.MatMult: "@"}.get(type(node.op))
+        if sign is None:
+            raise _Unknown(type(node.op).__name__)
         rank = _PRODUCT if sign == "@" else _SUM
         return Term(f"{left.within(rank)} {sign} {right.within(rank + 1)}", rank, shape)
 
     def visit_Compare(self, node: ast.Compare) -> Term:
-        sign = _SIGNS.get(type(node.ops[0]), "?")
-        return Term(f"[{self.visit(node.left).text} {sign} {self.visit(node.comparators[0]).text}]")
+        text = self.visit(node.left).text
+        for op, other in zip(node.ops, node.comparators, strict=True):
+            if type(op) not in _SIGNS:
+                raise _Unknown(type(op).__name__)
+            text += f" {_SIGNS[type(op)]} {self.visit(other).text}"
+        return Term(f"[{text}]")
 
     def visit_Attribute(self, node: ast.Attribute) -> Term:
         if node.attr == "T":
@@ -318,6 +341,9 @@ class _Writer(ast.NodeVisitor):
             return self.call(name, node.args, options, function is not None and is_own(function))
         if isinstance(node.func.value, ast.Name) and node.func.value.id in ("np", "math"):
             return self.call(node.func.attr, node.args, options)
+        roots = [n for n in ast.walk(node.func.value) if isinstance(n, ast.Name)]
+        if not any(n.id in self.terms or n.id in self.known for n in roots):
+            raise _Unknown(ast.unparse(node.func))  # a function of a module, and no method of an array
         return self.call(node.func.attr, [node.func.value, *node.args], options)
 
     def call(self, name: str, arguments: list[Any], options: dict[str, Term], known: bool = True) -> Term:

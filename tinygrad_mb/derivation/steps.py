@@ -1,8 +1,9 @@
 """The steps of a derivation, forward and backward, one value after the other."""
 
-# ruff: noqa: RUF002
+# ruff: noqa: RUF001, RUF002
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,9 @@ from .sizes import form_of
 from .unicode import Text
 
 Array = Any
+
+
+_SUBTRACTED = re.compile(r"(?<!\w)-")  # a minus sign, and no hyphen
 
 
 class Step(NamedTuple):
@@ -140,5 +144,6 @@ class _Rules:
             for planned in user.plan.rules if user.op is not None and user.plan is not None else ():
                 if user.op is not None and user.inputs[planned.position] in newest:
                     rule = user.op.rules[0 if user.op.variadic else planned.position]
-                    found.append(f"{user.op.name}: {formula(rule, user, planned.position, self.label)}")
+                    text = formula(rule, user, planned.position, self.label)
+                    found.append(f"{user.op.name}: {_SUBTRACTED.sub('−', text)}")
         return "; ".join(dict.fromkeys(found))
