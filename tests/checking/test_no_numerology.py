@@ -81,6 +81,7 @@ def test_a_factor_that_is_nearly_one_is_no_factor(error, as_function):
     assert not report.ok
     assert numbers(report) == set()
     assert "exactly" not in str(report)
+    assert f"true to a relative error of {error:.2g}, where 1e-07 is the tolerance" in str(report)
 
 
 def test_one_wrong_sign_is_not_that_of_the_error():
@@ -89,6 +90,15 @@ def test_one_wrong_sign_is_not_that_of_the_error():
     assert "the sign is wrong." in str(report)
     assert "y - f" not in str(report)
     assert "(y - f for f - y)" in str(check(**dict.fromkeys(PARAMS, np.negative)))
+
+
+def test_what_is_explained_is_said_where_the_rest_is_not():
+    report = check(b2=lambda g: 7 * g, W2=lambda g: 7 * g, b1=one_entry, W1=lambda g: g**3)
+    report_of_three = check(b2=lambda g: 2 * g, W2=lambda g: 2 * g, b1=one_entry, W1=lambda g: g**3)
+    assert numbers(report) == set()  # 7 is the number of examples of one batch alone
+    assert numbers(report_of_three) == {4}
+    assert "This explains b2 and W2, and stops at b1" in str(report_of_three)
+    assert "Nothing in the catalogue of mistakes explains b1 and W1" in str(report_of_three)
 
 
 # ------------------------------------------------------------------------------------------------------ corners

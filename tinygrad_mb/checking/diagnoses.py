@@ -12,11 +12,12 @@ from . import factors as factor_names
 from .candidates import Candidate, on_the_way_back
 from .catalogue import CATALOGUE, candidates
 from .factors import Factor
-from .parameters import Case, Local, Way, is_right, ways
-from .recordings import Change, Gradients, Recording
-from .reports import listed
+from .parameters import Case, Local, Way, is_or_are, is_right, ways
+from .recordings import Array, Change, Gradients, Recording
+from .reports import listed, size
 from .wrong_batches import updated_too_early
 
+_NEARLY = 1e-4  # a relative error that is no factor
 _MOST_WHOLE = 40  # mistakes of which all pairs are tried
 
 
@@ -56,8 +57,8 @@ def diagnose(cases: Sequence[Case]) -> list[Diagnosis]:
         if not found and not cases[0].hand.keys() <= params.keys():
             alone = [case._replace(hand={n: u for n, u in case.hand.items() if n in params}) for case in cases]
             if alone[0].hand and not all(map(is_right, alone)):
-                return _diagnosed(alone)
-    return found
+                return _diagnosed(alone) or _in_part(alone)
+        return found or _in_part(cases)
 
 
 def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
@@ -93,6 +94,33 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
         if (found := _fits(pair, cases, known, 0)) is not None:
             return found
     return _told(alone or both or {})
+
+
+def _in_part(cases: Sequence[Case]) -> list[Diagnosis]:
+    """What can be said where nothing explains all: that it is nearly right, or a mistake that is made up to a point."""
+    case = cases[0]
+    r = case.recording
+    names = [n for n in r.order() if n in case.hand]
+    wrong = [n for n in names if not all(c.close(c.hand[n], c.recording.truth[n], c.recording.truth[n]) for c in cases)]
+    error = max([_relative(c.hand[n], c.recording.truth[n]) for c in cases for n in wrong], default=0.0)
+    if error < _NEARLY:
+        says = f"{listed(wrong)} {is_or_are(wrong)} true to a relative error of {size(error)}, where {case.rtol:g} is "
+        says += "the tolerance. That is no factor, but an error of computation, or a small term too many"
+        return [Diagnosis(0, f"{says}.", wrong)] if wrong else []
+    some = factor_names.factors(r, of_some=True)
+    for n in range(len(wrong) - 1, 0, -1):
+        part = [c._replace(hand={name: c.hand[name] for name in wrong[:n]}) for c in cases]
+        found = _explained_with(part, [c.recording.truth for c in cases], some, 1)
+        if found and all(local.number not in (0, 16) for local in found):
+            end = (
+                f" This explains {listed(wrong[:n])}, and stops at {wrong[n]}, the next one in backward that is wrong."
+            )
+            return [d._replace(sentence=d.sentence + end) for d in _told(found)]
+    return []
+
+
+def _relative(u: Array, true: Array) -> float:
+    return float(abs(u - true).max(initial=0) / max(abs(true).max(initial=0), 1e-300))
 
 
 Found = dict[Local, list[str]]  # mistakes of single parameters, and the parameters that each is about
