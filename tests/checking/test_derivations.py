@@ -392,3 +392,55 @@ def test_the_examples_are_as_many_as_most_arrays_are_long():
 
     report = tg.check_derivation(loss, LINE, per_example, np.array([1.0, 2.0, 3.0]), X, Y[:, 0])
     assert "it has a row for each of the 5 examples" in str(report)
+
+
+def test_a_loss_that_loses_a_derivative_is_not_held_against_the_derivation():
+    def loss(p, x, y):
+        return np.mean((x @ p["w"] - y) ** 2) + 0.1 * float(np.sum(p["w"] ** 2))
+
+    report = tg.check_derivation(loss, LINE, lambda p, x, y: {"w": line_hand(p, x, y)["w"] + 0.2 * p["w"]}, X, Y[:, 0])
+    assert not report.ok
+    assert report.first is None
+    assert report.diagnoses == []
+    assert "the recorded gradient of your loss is not its slope" in str(report)
+
+
+def test_an_entry_that_is_small_beside_the_others_is_looked_at():
+    x = X * [3e6, 2e3, 1e-3]
+
+    def loss(p, x, y):
+        return np.square(x @ p["w"] - y).mean()
+
+    def wrong(p, x, y):
+        return {"w": line_hand(p, x, y)["w"] * [1, 1, 7]}
+
+    assert tg.check_derivation(loss, LINE, line_hand, x, Y[:, 0]).ok
+    for given in (wrong, wrong(LINE, x, Y[:, 0])):
+        report = tg.check_derivation(loss, LINE, given, x, Y[:, 0])
+        assert [(v.right, v.where) for v in report.verdicts] == [(False, (2,))]
+        assert report.diagnoses == []
+
+
+def test_rounding_near_a_minimum_is_no_mistake():
+    def loss(p, x, y):
+        return np.square(x @ p["w"] - y).mean()
+
+    best = {"w": np.linalg.lstsq(X, Y[:, 0])[0]}
+    exact = X @ LINE["w"]
+    for p, y in ((best, Y[:, 0]), (LINE, exact), (LINE, exact + 1e-6)):
+        expanded = {"w": 2 * (X.T @ (X @ p["w"]) - X.T @ y) / 5}
+        assert tg.check_derivation(loss, p, line_hand, X, y).ok
+        assert tg.check_derivation(loss, p, expanded, X, y).ok
+
+
+def test_a_gradient_that_is_zero_tests_nothing_and_is_compared_elsewhere():
+    zero = {**PARAMS, "W2": np.zeros((4, 2))}
+    report = check(hand, params=zero)
+    assert report.ok
+    assert "The true gradient by h, z1, b1 and W1 is 0 here, so nothing was tested: the comparison is at" in str(report)
+    report = check(changed(W1=lambda g: -g["W1"]), params=zero)
+    assert [v.name for v in report.verdicts if not v.right] == ["W1"]
+    assert "the sign is wrong" in str(report)
+    report = check({n: g for n, g in hand(zero, X, Y).items() if n in PARAMS}, params=zero)
+    assert report.ok
+    assert "by b1 and W1 is 0 here, so nothing was tested: give other params" in str(report)

@@ -12,7 +12,7 @@ from . import hands
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
-from .recordings import Gradients, Recording, lifted, nest_of
+from .recordings import Array, Gradients, Recording, lifted, nest_of
 from .reports import Report, Table, entry, listed, number, size
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
@@ -79,8 +79,10 @@ def check_derivation(
     their mean.  Examples stand along the first axis of the batch's arrays.
 
     A gradient is right if no entry is further from the true one than ``rtol`` times the largest true entry: 1e-7, or
-    1e-3 where ``hand`` gives float32.  Everything is computed in float64.  A function is also called a second time, and
-    with other batches that are made of the rows of this one, so that what depends on the number of examples shows.
+    1e-3 where ``hand`` gives float32; nor, beyond rounding, than ten times ``rtol`` times its own true value.
+    Everything is computed in float64.  A function is also called a second time, and with other batches that are made of
+    the rows of this one, so that what depends on the number of examples shows; where a true gradient is 0, it is called
+    with other parameters as well.
 
     The report reads as text, or as HTML in a notebook; ``.ok`` says whether all is right, and ``.assert_ok()`` raises
     unless it is.  A mistake is named only with evidence: the gradient made with this very mistake agrees with the one
@@ -161,24 +163,35 @@ class _Check:
         problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
         notes = self._notes()
         stale = self._stale(again)
+        moved = self._moved()
+        verdicts = [self._tested(v, moved) for v in verdicts]
+        untested = [n for n in self.given.hand if self.recording.vanishes(n)]
+        if untested:
+            notes.append(_vacuous(untested, moved))
         elsewhere = ""
         if stale is not None:
             diagnoses.append(stale)
         else:
-            cases = [self.given, *self._probes()]
+            telling = moved or [self.given]  # where a gradient is 0 no mistake shows
+            telling = telling + self._probes(telling[0].recording)
+            cases = [self.given, *telling] if moved else telling
             wrong = next((case for case in cases if not is_right(case)), None)
             followed = all(case.recording.followed for case in cases)
             if wrong is not None and followed and (kink := explained_by_kinks(cases)):
                 notes.append(kink)
                 verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
                             for v in verdicts]  # fmt: skip
+            elif wrong is not None and (slopes := wrong.recording.disagreement()):
+                return _cut(*slopes)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
                 if followed:
                     diagnoses += diagnose(
-                        sorted(cases, key=lambda c: (is_right(c), c is not self.given, c.recording.m > 40))
+                        sorted(telling, key=lambda c: (is_right(c), c is not self.given, c.recording.m > 40))
                     )
-                if wrong is not self.given:
+                if wrong in moved:
+                    elsewhere = "right at these parameters, and wrong at others near them"
+                elif wrong is not self.given:
                     elsewhere = (
                         f"right for this batch of {self.recording.m}, and wrong for {wrong.recording.m} of its rows"
                     )
@@ -255,21 +268,49 @@ class _Check:
                 name, False, np.inf, (), np.nan, np.nan, f"shape {self.handed.arrays[name].shape}, not {true.shape}"
             )
         u, note = fitted.array, ""
-        right = name in self.given.hand and self.given.close(u, true, true)
+        right = name in self.given.hand and self.given.right(name)
         if not right and is_own(self.given, name):
             u, right, note = u * (self.recording.weight or 1), True, "of each example's own loss"
+        return self._compared(name, u, true, right and not fitted.sentence, "the shape" if fitted.sentence else note)
+
+    def _compared(self, name: str, u: Array, true: Array, right: bool, note: str) -> Verdict:
         difference = np.where(np.isnan(u), np.inf, abs(u - true))
+        error = float(difference.max(initial=0) / max(abs(true).max(initial=0), 1e-300))
+        if not right and error <= self.rtol:  # wrong by the size of the entry itself
+            difference = difference / np.maximum(abs(true), 1e-11 * abs(true).max(initial=0))
         where = np.unravel_index(int(difference.argmax()), u.shape) if u.size else ()
         place = tuple(int(k) for k in where)
-        error = float(difference.max(initial=0) / max(abs(true).max(initial=0), 1e-300))
         yours, should = (float(u[place]), float(true[place])) if u.size else (0.0, 0.0)
-        return Verdict(
-            name, right and not fitted.sentence, error, place, yours, should, "the shape" if fitted.sentence else note
-        )
+        return Verdict(name, right, error, place, yours, should, note)
 
-    def _probes(self) -> list[Case]:
+    def _moved(self) -> list[Case]:
+        """The same derivation at other parameters, where a true gradient is 0 at the given ones and shows nothing."""
+        if not callable(self.hand) or not any(map(self.recording.vanishes, self.given.hand)):
+            return []
+        other = self.recording.elsewhere()
+        if other is None:
+            return []
+        try:
+            with np.errstate(all="ignore"):
+                case = self._case(other, hands.call(self.hand, other)[0])
+        except Exception:  # a derivation for these parameters is still a derivation
+            return []
+        return [case] if case.hand.keys() == self.given.hand.keys() else []
+
+    def _tested(self, verdict: Verdict, moved: list[Case]) -> Verdict:
+        """The verdict at the other parameters where there is nothing to see at the given ones."""
+        name = verdict.name
+        if not verdict.right or name not in self.given.hand or not self.recording.vanishes(name):
+            return verdict
+        if not moved:
+            return verdict._replace(error=0.0, note="not tested: 0 here")
+        case = moved[0]
+        right = case.right(name) or is_own(case, name)
+        u = case.hand[name] * ((case.recording.weight or 1) if right and not case.right(name) else 1)
+        return self._compared(name, u, case.recording.truth[name], right, verdict.note)
+
+    def _probes(self, r: Recording) -> list[Case]:
         """The same derivation on other numbers of rows of the batch: primes that are no other length here."""
-        r = self.recording
         if not callable(self.hand):
             return []
         lengths = {n for node in r.nodes for n in node.shape}
@@ -299,6 +340,31 @@ class _Check:
         if loss is not None and not np.isclose(float(loss), true, rtol=max(self.rtol, 1e-7)):
             notes.append(f"The loss that hand returns is {number(loss)}, and loss_fn gives {number(true)}.")
         return notes
+
+
+def _vacuous(names: list[str], moved: list[Case]) -> str:
+    says = f"The true gradient by {listed(names)} is 0 here, so nothing was tested"
+    if not moved:
+        return f"{says}: give other params, and hand as a function."
+    still = [n for n in names if moved[0].recording.vanishes(n)]
+    if still:
+        return f"{says}; at other params near these it is 0 by {listed(still)} too."
+    return f"{says}: the comparison is at other params near these."
+
+
+def _cut(slope: float, recorded: float) -> DerivationReport:
+    return DerivationReport(
+        False,
+        "Nothing can be said of these gradients: the recorded gradient of your loss is not its slope.",
+        [
+            f"In a random direction of params the loss has the slope {number(slope)}, and by its recorded gradient "
+            f"{number(recorded)}: float(), .item(), .numpy() or stop_gradient cuts it, so that a part of the loss "
+            "counts as a constant. Compute the loss from params by NumPy's functions, without converting on the way; "
+            "where the cut is meant, pass that part as an argument of the batch."
+        ],
+        [],
+        [],
+    )
 
 
 def _table(verdicts: list[Verdict]) -> Table:

@@ -13,6 +13,7 @@ from .recordings import Array, Gradients, Recording
 from .reports import listed, number
 
 _CLOSE = 1e-6
+_ROUNDING = 100  # times what the truth moves by if its inputs move in their last digits
 
 
 class Case(NamedTuple):
@@ -27,6 +28,21 @@ class Case(NamedTuple):
         scale = max(abs(c).max(initial=0), 1e-3 * abs(true).max(initial=0), 1e-300)
         return bool(abs(u - c).max(initial=0) <= self.rtol * scale)
 
+    def right(self, name: str) -> bool:
+        """Whether what was handed in is the true gradient: as a whole, and each entry by its own size."""
+        r, u = self.recording, self.hand[name]
+        if r.vanishes(name) and abs(u).max(initial=0) <= _ROUNDING * r.rounding[name].max(initial=0) < 1e-8:
+            return True
+        return self.close(u, r.truth[name], r.truth[name]) and not self.wrong_entries(name).any()
+
+    def wrong_entries(self, name: str) -> Array:
+        """Where an entry is off by more than ten times the tolerance of its own size, and by more than rounding."""
+        true = self.recording.truth[name]
+        floor = max(1e-11, self.rtol * (1e-4 if self.rtol < 1e-5 else 1e-2))
+        excess = abs(self.hand[name] - true) - 10 * self.rtol * abs(true) - floor * abs(true).max(initial=0)
+        wrong = excess > 0
+        return wrong & (excess > _ROUNDING * self.recording.rounding[name]) if wrong.any() else wrong
+
 
 def is_own(case: Case, name: str) -> bool:
     """Whether what was handed in are right error terms of the examples' own losses, and not their shares in a mean."""
@@ -38,8 +54,7 @@ def is_own(case: Case, name: str) -> bool:
 
 def is_right(case: Case) -> bool:
     """Whether all that was handed in is right."""
-    truth = case.recording.truth
-    return all(case.close(u, truth[name], truth[name]) or is_own(case, name) for name, u in case.hand.items())
+    return all(case.right(name) or is_own(case, name) for name in case.hand)
 
 
 class Local(NamedTuple):
@@ -286,9 +301,8 @@ def _strength(recordings: Sequence[Recording], strengths: list[float], what: str
 
 
 def _telling(shown: str, what: str, does: str) -> Callable[[list[str]], str]:
-    return lambda names: (
-        f"{listed(names)} {is_or_are(names)} the gradient of the rest plus {shown} x that of {what}: it {does}."
-    )
+    part = f"without that of {what}" if shown == "0" else f"plus {shown} x that of {what}"
+    return lambda names: f"{listed(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
 
 
 def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
@@ -330,6 +344,6 @@ def is_or_are(names: Sequence[str]) -> str:
 
 
 def _times(a: float) -> str:
-    if 0 < abs(a) < 1 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a):
+    if 0 < abs(a) < 0.6 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a):
         return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))} of"
     return f"{number(a)} x"

@@ -19,6 +19,7 @@ from ..primitives import OUT, PRIMITIVES, Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
+from .differences import judge, noise_of
 
 Array = Any
 Gradients = dict[str, Array]
@@ -122,6 +123,45 @@ class Recording:
             abs(found.get(wanted[name], 0.0) - g).max(initial=0) <= 1e-9 * abs(g).max(initial=0)
             for name, g in self.truth.items()
         )
+
+    @cached_property
+    def rounding(self) -> Gradients:
+        """By how much the true gradients move if params and batch move in their last digits; infinite if they jump."""
+        rng, moves = np.random.default_rng(0), {name: 0 * g for name, g in self.truth.items()}
+        for _ in range(2):
+            other = self.on(_moved(rng, self.batch.leaves, 2.0**-50), _moved(rng, self.nest.leaves, 2.0**-50))
+            if other is None or other.signature != self.signature:
+                return {name: np.full(g.shape, np.inf) for name, g in self.truth.items()}
+            moves = {name: np.maximum(move, abs(other.truth[name] - self.truth[name])) for name, move in moves.items()}
+        return moves
+
+    def vanishes(self, name: str) -> bool:
+        """Whether a true gradient is 0, or nothing but rounding."""
+        largest = abs(self.truth[name]).max(initial=0)
+        return bool(largest == 0 or (largest < 1e-10 and largest <= 100 * self.rounding[name].max(initial=0) < 1e-8))
+
+    def elsewhere(self) -> Recording | None:
+        """The same loss and batch at parameters that lie near these; None where it does not run."""
+        rng = np.random.default_rng(0)
+        nudged = [x + 0.1 * rng.normal(size=np.shape(x)) * np.where(x == 0, 1, abs(x)) for x in self.nest.leaves]
+        other = self.on(self.batch.leaves, nudged)
+        return other if other is not None and other.signature == self.signature else None
+
+    def disagreement(self) -> tuple[float, float] | None:
+        """The slope of the loss in a random direction and what its recorded gradient says, where they disagree."""
+        rng, params = np.random.default_rng(0), self.nest.leaves
+        direction = [rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in params]
+        parts = [self.truth[name] * v for name, v in zip(self.params, direction, strict=True)]
+        claimed, value = float(sum([part.sum() for part in parts])), float(self.loss.item())
+
+        def line(t: float) -> float:
+            return self.loss_at([x + t * v for x, v in zip(params, direction, strict=True)])
+
+        with np.errstate(all="ignore"):
+            noise, size = noise_of(line, value)
+            unit = max(float(np.sqrt(sum([np.square(part).sum() for part in parts]))), 1e-2 * size, 1e-300)
+            verdict = judge(claimed, line, value, noise, unit, rtol=1e-6)
+        return (verdict.reference, claimed) if verdict.kind == "wrong" else None
 
     def loss_at(self, params: Sequence[Array]) -> float:
         """The loss of this batch for other parameters, with nothing recorded."""
@@ -345,6 +385,14 @@ def nest_of(tree: Any) -> Nest:
 def named_leaves(nest: Nest) -> list[tuple[Any, str]]:
     """The leaves of a nest with their paths; an array that is no nest is called params."""
     return [(data_of(x), path or "params") for x, path in zip(nest.leaves, nest.paths, strict=True)]
+
+
+def _moved(rng: np.random.Generator, arrays: Sequence[Any], by: float) -> list[Any]:
+    """The arrays of floating-point numbers, moved by a part of their size."""
+    return [
+        x * (1 + by * rng.normal(size=x.shape)) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+        for x in arrays
+    ]
 
 
 def own(x: Any) -> Any:
