@@ -362,3 +362,20 @@ def test_it_touches_neither_arguments_nor_settings():
     for name, value in NET.items():
         np.testing.assert_array_equal(value, before[name])
     assert re.search(r"Derivation of dW, dv", repr(tg.derive(net, NET, X, Y)))
+
+
+def test_steps_that_were_written_out_are_as_many_as_there_were():
+    def loss(p, s, y):
+        h = np.zeros((len(s), 2))
+        for t in range(s.shape[1]):
+            h = np.tanh(s[:, t] @ p["W"] + h @ p["U"])
+        return np.square(h.sum(axis=1) - y).mean()
+
+    rng = np.random.default_rng(0)
+    params = {"W": rng.normal(size=(3, 2)), "U": rng.normal(size=(2, 2))}
+    namespace = {}
+    exec(tg.derive(loss, params, rng.normal(size=(5, 4, 3)), rng.normal(size=5)).numpy(), namespace)
+    batch = rng.normal(size=(7, 4, 3)), rng.normal(size=7)
+    np.testing.assert_allclose(namespace["gradients"](params, *batch)[0], loss(params, *batch), rtol=1e-13)
+    with pytest.raises(AssertionError):
+        namespace["gradients"](params, rng.normal(size=(7, 6, 3)), batch[1])

@@ -323,6 +323,18 @@ class _Writer:
                 lines.append(f"assert {name} == {fixed!r}, 'the function was derived for this value'")
         if self.program.notes and self.program.examples:
             lines.append(f"assert len({self._batch()}) == {self.program.examples}")
+        return lines + self._written_out()
+
+    def _written_out(self) -> list[str]:
+        """Checks of the axes that a loop went along: its steps stand here one by one, as many as there were."""
+        lines = []
+        for v in self.program.inputs:
+            for axis in range(len(v.shape) if v.role == "data" else 0):
+                indices = [c.args[1] for c in self.program.calls if c.function is operator.getitem and c.args[0] is v]
+                parts = [i if isinstance(i, tuple) else (i,) for i in indices]
+                steps = {i[axis] % int(v.shape[axis]) for i in parts if len(i) > axis and type(i[axis]) is int}
+                if len(steps) == int(v.shape[axis]) > 1:
+                    lines.append(f"assert {self.names[v]}.shape[{axis}] == {int(v.shape[axis])}  # one by one below")
         return lines
 
     def _batch(self) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 def gradients(params, x, y):
     """The loss, and its gradient by each parameter."""
     W, U, b, v = params["W"], params["U"], params["b"], params["v"]
+    assert x.shape[1] == 3  # one by one below
     m = len(x)  # the number of examples
 
     # forward
