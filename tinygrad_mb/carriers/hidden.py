@@ -10,19 +10,15 @@ calls, which the next carrier in there, if any, answers in its turn.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arraylike import Methods
-from ..at import At
-from ..autodiff import Hidden, Recorded
+from ..autodiff import Recorded
 from ..errors import WHERE_HIDDEN, HiddenAxisError, NotDifferentiableError, describe
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
-from ..vjps import shapes
-from ..vjps.indexing import freeze
+from .operators import Operators
 
 Rules = dict[Callable[..., Any], Callable[..., Any]]
 _NESTS = frozenset((tuple, list, dict))
@@ -90,20 +86,6 @@ def _refuse_out(function: Any, args: Any, out: Any) -> None:
     raise NotDifferentiableError(f"{full_name(function)}: out= is not supported {WHERE_HIDDEN}: use the result.")
 
 
-def _binary(function):
-    def forward(self, other):
-        return NotImplemented if isinstance(other, Recorded) else call(function, (self, other), {})
-
-    def reflected(self, other):
-        return NotImplemented if isinstance(other, Recorded) else call(function, (other, self), {})
-
-    return forward, reflected
-
-
-def _unary(function):
-    return lambda self: call(function, (self,), {})
-
-
 def _no_number(what):
     def refuse(self, *args):
         raise HiddenAxisError(
@@ -116,7 +98,7 @@ def _no_number(what):
     return refuse
 
 
-class Carrier(Methods, Hidden):
+class Carrier(Operators):
     """An array that hides an axis of examples: ``shape`` and all that follows from it are those of one example.
 
     _data   the numbers, in the layout of the subclass
@@ -136,6 +118,13 @@ class Carrier(Methods, Hidden):
     def examples(self) -> int:
         """The length of the hidden axis."""
         raise NotImplementedError
+
+    ask = staticmethod(call)
+
+    @staticmethod
+    def outranked(args: Any) -> bool:
+        """Whether one of the operands is a tensor."""
+        return any(isinstance(x, Recorded) for x in args)
 
     def call(self, function: Callable[..., Any], args: Any) -> Any:
         """What a function gives for arguments among which this array is."""
@@ -188,7 +177,7 @@ class Carrier(Methods, Hidden):
         return (self[i] for i in range(self.shape[0]))
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if any(isinstance(x, Recorded) for x in inputs):
+        if self.outranked(inputs):
             return NotImplemented
         if method == "__call__":
             return call(ufunc, inputs, kwargs)
@@ -232,65 +221,3 @@ class Carrier(Methods, Hidden):
             f"{self.described()} cannot be assigned into: make a new one, `x = x.at[index].set(value)`, or `.add`",
             self,
         )
-
-    @property
-    def at(self):
-        """Functional assignment: ``x.at[index].set(v)`` and ``x.at[index].add(v)`` give new arrays."""
-        return At(self)
-
-    __add__, __radd__ = _binary(np.add)
-    __sub__, __rsub__ = _binary(np.subtract)
-    __mul__, __rmul__ = _binary(np.multiply)
-    __truediv__, __rtruediv__ = _binary(np.divide)
-    __floordiv__, __rfloordiv__ = _binary(np.floor_divide)
-    __mod__, __rmod__ = _binary(np.remainder)
-    __divmod__, __rdivmod__ = _binary(np.divmod)
-    __pow__, __rpow__ = _binary(np.power)
-    __matmul__, __rmatmul__ = _binary(np.matmul)
-    __and__, __rand__ = _binary(np.bitwise_and)
-    __or__, __ror__ = _binary(np.bitwise_or)
-    __xor__, __rxor__ = _binary(np.bitwise_xor)
-    __lshift__, __rlshift__ = _binary(np.left_shift)
-    __rshift__, __rrshift__ = _binary(np.right_shift)
-    __lt__, __gt__ = _binary(np.less)
-    __le__, __ge__ = _binary(np.less_equal)
-    __eq__ = _binary(np.equal)[0]
-    __ne__ = _binary(np.not_equal)[0]
-    __hash__ = object.__hash__
-    __neg__ = _unary(np.negative)
-    __pos__ = _unary(np.positive)
-    __abs__ = _unary(np.absolute)
-    __invert__ = _unary(np.invert)
-
-    def __getitem__(self, index):
-        return call(operator.getitem, (self, freeze(index)), {})
-
-    @property
-    def T(self):
-        """The array with its visible axes in reverse order."""
-        return call(np.transpose, (self,), {})
-
-    def reshape(self, *shape):
-        """The same elements in another shape; one size may be -1."""
-        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {})
-
-    def transpose(self, *axes):
-        """The array with its visible axes in the given order."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return call(np.transpose, (self, order), {})
-
-    def astype(self, dtype: Any, copy: bool = True) -> Any:
-        """The array in another dtype."""
-        return call(shapes.astype, (self, dtype), {})
-
-    def copy(self):
-        """The same array."""
-        return +self
-
-    def sum(self, axis=None, keepdims=False):
-        """The sum over all elements, or along axes."""
-        return call(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def mean(self, axis=None, keepdims=False):
-        """The mean over all elements, or along axes."""
-        return call(np.mean, (self,), {"axis": axis, "keepdims": keepdims})

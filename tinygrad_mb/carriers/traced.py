@@ -16,17 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arraylike import Methods
-from ..at import At
 from ..autodiff import Hidden, Recorded
 from ..errors import NotDifferentiableError, TracedValueError
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..primitives import PRIMITIVES, is_own
-from ..vjps import products, shapes
-from ..vjps.indexing import freeze
+from ..vjps import products
 from .batched import _WRITERS as WRITERS
 from .hidden import Carrier
 from .hidden import inside as carriers_inside
+from .operators import Operators
 
 # What tells of shapes and dtypes, and not of values.
 _FACTS = frozenset({
@@ -108,24 +106,6 @@ def _user_primitive(function, args, kwargs, writer):
     return _written(writer, function, _replaced(values, _variable), {}, out)
 
 
-def _binary(function):
-    def forward(self, other):
-        return NotImplemented if _outranked((other,)) else call(function, (self, other), {})
-
-    def reflected(self, other):
-        return NotImplemented if _outranked((other,)) else call(function, (other, self), {})
-
-    return forward, reflected
-
-
-def _outranked(args: Any) -> bool:
-    return any(isinstance(x, (Recorded, Hidden)) and not isinstance(x, Traced) for x in args)
-
-
-def _unary(function):
-    return lambda self: call(function, (self,), {})
-
-
 def _no_number(what):
     def refuse(self, *args):
         raise TracedValueError(
@@ -137,7 +117,7 @@ def _no_number(what):
     return refuse
 
 
-class Traced(Methods, Hidden):
+class Traced(Operators):
     """An array of numbers that is a variable of a program: what is computed with it is written down by ``writer``.
 
     The writer has ``write(function, args, kwargs, value)``, which returns the variable of a new call, and ``mark()``
@@ -151,6 +131,13 @@ class Traced(Methods, Hidden):
         self._variable = variable
         self._writer = writer
         self._level = 0
+
+    ask = staticmethod(call)
+
+    @staticmethod
+    def outranked(args: Any) -> bool:
+        """Whether one of the operands is a tensor, or hides an axis."""
+        return any(isinstance(x, (Recorded, Hidden)) and not isinstance(x, Traced) for x in args)
 
     def call(self, function: Callable[..., Any], args: Any) -> Any:
         """What a function gives for arguments among which this array is."""
@@ -203,7 +190,7 @@ class Traced(Methods, Hidden):
         return (self[i] for i in range(self.shape[0]))
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if _outranked(inputs):
+        if self.outranked(inputs):
             return NotImplemented
         out = kwargs.pop("out", None)
         if out is not None and any(array is not None for array in out):
@@ -257,67 +244,3 @@ class Traced(Methods, Hidden):
             f"{self.described()} cannot be assigned into, since a program of NumPy calls would not show it: make a new "
             "one, `x = x.at[index].set(value)`, or `.add`"
         )
-
-    @property
-    def at(self):
-        """Functional assignment: ``x.at[index].set(v)`` and ``x.at[index].add(v)`` give new arrays."""
-        return At(self)
-
-    __add__, __radd__ = _binary(np.add)
-    __sub__, __rsub__ = _binary(np.subtract)
-    __mul__, __rmul__ = _binary(np.multiply)
-    __truediv__, __rtruediv__ = _binary(np.divide)
-    __floordiv__, __rfloordiv__ = _binary(np.floor_divide)
-    __mod__, __rmod__ = _binary(np.remainder)
-    __divmod__, __rdivmod__ = _binary(np.divmod)
-    __pow__, __rpow__ = _binary(np.power)
-    __matmul__, __rmatmul__ = _binary(np.matmul)
-    __and__, __rand__ = _binary(np.bitwise_and)
-    __or__, __ror__ = _binary(np.bitwise_or)
-    __xor__, __rxor__ = _binary(np.bitwise_xor)
-    __lshift__, __rlshift__ = _binary(np.left_shift)
-    __rshift__, __rrshift__ = _binary(np.right_shift)
-    __lt__ = _binary(np.less)[0]
-    __le__ = _binary(np.less_equal)[0]
-    __gt__ = _binary(np.greater)[0]
-    __ge__ = _binary(np.greater_equal)[0]
-    __eq__ = _binary(np.equal)[0]
-    __ne__ = _binary(np.not_equal)[0]
-    __hash__ = object.__hash__
-    __neg__ = _unary(np.negative)
-    __pos__ = _unary(np.positive)
-    __abs__ = _unary(np.absolute)
-    __invert__ = _unary(np.invert)
-
-    def __getitem__(self, index):
-        return call(operator.getitem, (self, freeze(index)), {})
-
-    @property
-    def T(self):
-        """The array with its axes in reverse order."""
-        return call(np.transpose, (self,), {})
-
-    def reshape(self, *shape):
-        """The same elements in another shape; one size may be -1."""
-        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), {})
-
-    def transpose(self, *axes):
-        """The array with its axes in the given order."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return call(np.transpose, (self, order), {})
-
-    def astype(self, dtype: Any, copy: bool = True) -> Any:
-        """The array in another dtype."""
-        return call(shapes.astype, (self, dtype), {})
-
-    def copy(self):
-        """The same array."""
-        return +self
-
-    def sum(self, axis=None, keepdims=False):
-        """The sum over all elements, or along axes."""
-        return call(np.sum, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def mean(self, axis=None, keepdims=False):
-        """The mean over all elements, or along axes."""
-        return call(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
