@@ -120,9 +120,13 @@ def rectified_hand(at_zero):
 
 def test_where_all_is_at_a_kink_the_batch_cannot_tell():
     params = {"W": np.zeros((4, 3)), "v": PARAMS["b1"]}
-    text = str(tg.check_derivation(rectified, params, rectified_hand(1.0), X, Y[:, 0]))
-    assert "this batch cannot tell that slope from a derivative that is forgotten" in text
-    assert "no mistake" not in text
+    hand = rectified_hand(1.0)
+    report = tg.check_derivation(rectified, params, hand(params, X, Y[:, 0]), X, Y[:, 0])
+    assert not report.ok
+    assert "this batch cannot tell that slope from a derivative that is forgotten" in str(report)
+    assert "no mistake" not in str(report)
+    elsewhere = tg.check_derivation(rectified, params, hand, X, Y[:, 0])  # a function can be asked at other parameters
+    assert elsewhere.ok, elsewhere
 
 
 def test_a_slope_that_is_not_between_those_of_the_two_sides_is_a_mistake():

@@ -177,10 +177,13 @@ class _Check:
             cases = [self.given, *telling] if moved else telling
             wrong = next((case for case in cases if not is_right(case)), None)
             followed = all(case.recording.followed for case in cases)
-            if wrong is not None and followed and (kink := explained_by_kinks(cases)):
+            confirmed = bool(moved) and all(map(is_right, telling))
+            kink, settled = explained_by_kinks(cases, confirmed) if wrong is not None and followed else ("", False)
+            if kink:
                 notes.append(kink)
-                verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
-                            for v in verdicts]  # fmt: skip
+                if settled:
+                    verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
+                                for v in verdicts]  # fmt: skip
             elif wrong is not None and (slopes := wrong.recording.disagreement()):
                 return _cut(*slopes)
             elif wrong is not None:

@@ -30,8 +30,11 @@ def kinks(recording: Recording) -> list[tuple[int, Array]]:
     return found
 
 
-def explained_by_kinks(cases: Sequence[Any]) -> str:
-    """A sentence, if another derivative at the corners is all that the person's gradients differ by; else nothing."""
+def explained_by_kinks(cases: Sequence[Any], confirmed: bool) -> tuple[str, bool]:
+    """A sentence, if the gradients differ by another derivative at the corners alone; and whether that is right.
+
+    ``confirmed`` says that they are right where there is no corner.
+    """
     r = cases[0].recording
     ops = sorted({_kind(c.recording, k) for c in cases for k, _ in kinks(c.recording)})
     for chosen in product(*[_SLOPES[op] for op in ops]):
@@ -39,7 +42,7 @@ def explained_by_kinks(cases: Sequence[Any]) -> str:
         if ops and all(_explains(slopes, case) for case in cases):
             break
     else:
-        return ""
+        return "", False
     corners = kinks(r) or [c for case in cases for c in kinks(case.recording)]
     count, size = sum(int(a.sum()) for _, a in corners), sum(a.size for _, a in corners)
     yours = listed([number(slope) + (f" for {op}" if len(ops) > 1 else "") for op, slope in slopes.items()])
@@ -48,12 +51,12 @@ def explained_by_kinks(cases: Sequence[Any]) -> str:
         f"those of the two sides is a derivative: yours is {yours}, the one used here another."
     )
     full = next((k for k, at in corners if at.all()), None)
-    if full is None:
-        return f"{text} That is no mistake."
+    if full is None or confirmed:
+        return f"{text} That is no mistake.", True
     return (
         f"{text} But every argument of {place(r, full)} is at the kink, so that this batch cannot tell that slope from "
         "a derivative that is forgotten: check with other parameters, such as random ones."
-    )
+    ), False
 
 
 def _explains(slopes: dict[str, float], case: Any) -> bool:
