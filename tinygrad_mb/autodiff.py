@@ -312,11 +312,13 @@ def gradient(seeds: dict[Node, Any], wrt: Sequence[Node], cls: type[Recorded] | 
         nodes.append(node)
     nodes.reverse()
     verify(running)
+    levels = [data._level for data in map(data_of, seeds.values()) if isinstance(data, Hidden)]
+    if cls is None and not levels:
+        return walk(nodes, dict(seeds), wanted, relevant)
     known = max([node.level for node in nodes], default=0)
     if cls is None:
         return walk(nodes, dict(seeds), wanted, relevant, known=known)
     # What is recorded on the way counts as made inside of all hidden axes that it may hide.
-    levels = [data._level for data in map(data_of, seeds.values()) if isinstance(data, Hidden)]
     with hiding(max([known, current().level, *levels])):
         found = walk(nodes, dict(seeds), wanted, relevant, cls, known=known)
         taken = {id(seed) for seed in seeds.values()}
