@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import ref
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _PAIRING = frozenset((np.add, np.subtract, np.multiply, np.divide))  # in a loss
 _SCALARS = frozenset((float, int, bool, np.float64, np.float32))
 _PLAIN = _SCALARS | {ndarray}
 _CONTAINERS = frozenset((tuple, list, dict, ndarray))
+FEW = 8  # numbers that a node remembers of its value
 _accumulating = Lock()  # threads may add to the gradient of the same leaf
 
 
@@ -210,14 +212,19 @@ def _finish(
             guards.append((array, fingerprint(array), position))
     if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
-    result._node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, mode)
-    if checking or keeping:
-        result._node.note().where = errors.user_line()
+    result._node = node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, mode)
     if keeping:
-        result._node.note().value = out
-        for node, array in zip(nodes, data, strict=True):
-            if isinstance(node, Node) and node.op is None:
-                node.note().value = array
+        node.held = out
+        for leaf_node, array in zip(nodes, data, strict=True):
+            if isinstance(leaf_node, Node) and leaf_node.op is None:
+                leaf_node.held = array
+    elif type(out) is ndarray:
+        if out.size <= FEW and out.base is None:
+            node.held = out
+    elif isinstance(out, np.generic):
+        node.held = out
+    if checking or keeping:
+        node.note().where = errors.user_line()
     return result
 
 
@@ -252,6 +259,9 @@ def _constant(value: Any, data: Any) -> Any:
     node = leaf(data.shape, data.dtype, False)
     if isinstance(value, Recorded):
         value._node = node
+        node.held = ref(value)
+    elif type(data) is ndarray and data.size <= FEW:
+        node.held = data.copy()
     return node
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from .modes import Mode, current
 from .primitives import Plan
@@ -19,23 +20,22 @@ _next_order = count().__next__
 
 
 class Extras:
-    """What few nodes have: hooks, the wish to keep the gradient, the user's line that made the value, the value."""
+    """What few nodes have: hooks, the wish to keep the gradient, the user's line that made the value."""
 
-    __slots__ = ("hooks", "keeps_grad", "value", "where")
+    __slots__ = ("hooks", "keeps_grad", "where")
 
     def __init__(self) -> None:
         self.hooks: dict[object, Hook] = {}
         self.keeps_grad = False
         self.where: str | None = None
-        self.value: Any = None
 
 
 class Node:
     """One value of the computation: a leaf (no ``op``) or the result of an operation.
 
-    A node knows where its value came from, never the value itself: the only arrays it keeps alive are those
-    that a derivative rule asks for, and backward drops them as soon as it has used them.  Nodes point from
-    results to inputs and to nothing else, so a graph has no cycles and dies with its last tensor.
+    A node knows where its value came from, and not the value itself, unless that is small: the only arrays it keeps
+    alive are those that a derivative rule asks for, and backward drops them as soon as it has used them.  Nodes point
+    from results to inputs and to nothing else, so a graph has no cycles and dies with its last tensor.
 
     op         the primitive that made the value; None for a leaf
     inputs     the operands in their order: nodes, or plain Python and NumPy scalars
@@ -46,10 +46,12 @@ class Node:
     mode       what held when the value was made: the scope, and the level of the hidden axis of examples
     order      the place in the order of creation: inputs always come before results
     grad       the accumulated gradient of a leaf, or of a tensor that keeps its gradient
+    held       a result of few numbers, for those who read the graph; of a leaf a weak reference to its tensor; any
+               array where ``keep_values`` was on; else None
     """
 
     __slots__ = (
-        "dtype", "extras", "grad", "guards", "inputs", "mode", "name", "op", "order", "params", "plan", "saved",
+        "dtype", "extras", "grad", "guards", "held", "inputs", "mode", "name", "op", "order", "params", "plan", "saved",
         "shape",
     )  # fmt: skip
 
@@ -78,6 +80,7 @@ class Node:
         self.name: str | None = None
         self.grad: Any = None
         self.extras: Extras | None = None
+        self.held: Any = None
 
     def note(self) -> Extras:
         """The node's extras, made where there are none yet."""
@@ -94,6 +97,15 @@ class Node:
     def level(self) -> int:
         """The innermost hidden axis of examples inside of which the value was made; 0 if there was none."""
         return self.mode.level
+
+    @property
+    def value(self) -> Any:
+        """The value, where it is known: an array, or a NumPy scalar; of a leaf what its tensor holds now."""
+        held = self.held
+        if type(held) is not ref:
+            return held
+        tensor = held()
+        return None if tensor is None else tensor._data
 
     @property
     def label(self) -> str:

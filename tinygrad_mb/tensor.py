@@ -7,6 +7,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Self, overload
+from weakref import ref
 
 import numpy as np
 
@@ -175,6 +176,7 @@ class Tensor(ArrayLike):
         """The tensor's place in the graph, for those who read it."""
         if self._node is None:
             self._node = leaf(self._data.shape, self._data.dtype, False)
+            self._node.held = ref(self)
         return self._node
 
     @property

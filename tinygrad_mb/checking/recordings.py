@@ -190,7 +190,7 @@ class Recording:
         """The value of a node, or of a number in the place of one; None where it is not known."""
         if not isinstance(x, Node):
             return x
-        return x.extras.value if x.extras is not None else None
+        return x.value
 
     def back(self, change: Change = RIGHT, start: dict[Node, Array] | None = None) -> Gradients:
         """The cotangents of parameters and named tensors on the way back with this change."""

@@ -69,4 +69,4 @@ def _compare(node: Node, position: int, pull: Any, rng: np.random.Generator) -> 
 def _value(x: Any) -> Any:
     if not isinstance(x, Node):
         return x
-    return x.extras.value if x.extras is not None else None
+    return x.value

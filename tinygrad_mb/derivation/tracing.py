@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from keyword import iskeyword
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from ..modes import enable_grad, keep_values
 from ..pytrees import Nest
 from ..tensor import Tensor
 from .program import Call, Program, Role, Variable
+from .watching import watch_locals
 
 
 class Writer:
@@ -84,7 +82,7 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     program.arguments[first] = nest.fill(program.inputs)
     batch = [_data(arg, name, writer) for arg, name in zip(args, others, strict=True)]
     names: dict[Variable, str] = {}
-    with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), _local_names(names):
+    with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), watch_locals(_named_by(names)):
         loss = loss_fn(nest.fill(leaves, whole=True), *batch)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         what = describe(loss, "an array") if hasattr(loss, "shape") else repr(loss)
@@ -97,7 +95,7 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     program.summed = bool(loss.shape)
     root = total.node
     for node in ancestors(root):
-        value = _innermost(node.extras.value) if node.extras is not None else None
+        value = _innermost(node.value)
         if isinstance(value, Traced):
             program.values[node] = value.variable
             if node.name:
@@ -185,35 +183,15 @@ def _variable_of(cotangent: Any, writer: Writer) -> Variable:
 # ---------------------------------------------------------------------------------------------- names
 
 
-@contextmanager
-def _local_names(names: dict[Variable, str]) -> Iterator[None]:
-    """Note what the user's functions call the arrays that they have in local variables, as they run."""
+def _named_by(names: dict[Variable, str]) -> Callable[[str, Any], None]:
+    """Notes the names of the local variables that hold traced arrays."""
 
-    def look(frame: FrameType, event: str, arg: Any) -> Any:
-        if not _is_users(frame):
-            return None
-        arguments = frame.f_code.co_varnames[: frame.f_code.co_argcount]
-        for name, value in frame.f_locals.items():
-            traced = data_of(value)
-            if isinstance(traced, Traced) and name.isidentifier() and name[0] != "_" and name not in arguments:
-                names.setdefault(traced.variable, name)
-        return look
+    def see(name: str, value: Any) -> None:
+        traced = data_of(value)
+        if isinstance(traced, Traced):
+            names.setdefault(traced.variable, name)
 
-    before = sys.gettrace()
-    sys.settrace(look)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
-
-
-_NOT_USERS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
-
-
-def _is_users(frame: FrameType) -> bool:
-    if frame.f_code.co_filename.startswith(_NOT_USERS):
-        return False
-    return frame.f_globals.get("__name__", "").partition(".")[0] not in sys.stdlib_module_names - {"__main__"}
+    return see
 
 
 _PRODUCTS = ("matmul", "linear", "conv2d")

@@ -1,11 +1,12 @@
-"""Pictures of the recorded graph: graph -> view (what to show) -> DOT (how it looks) -> SVG, PNG, PDF.
+"""Pictures of the recorded graph: graph -> facts -> view (what to show) -> DOT (how it looks) -> SVG, PNG, PDF, HTML.
 
 The modules that do it are imported by the first drawing, so that programs that draw nothing start no later.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..autodiff import Recorded
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from graphviz import Digraph
+
+Numbers = Literal["numbers", "heat"] | bool | None
 
 
 class Drawing:
@@ -45,13 +48,41 @@ class Drawing:
             return {"text/plain": f"{error}\n\n{self.source}"}
 
 
-def draw(*outputs: Any) -> Drawing:
+def draw(
+    *outputs: Any,
+    view: Literal["forward", "backward", "both"] = "forward",
+    example: int | None = None,
+    values: Numbers = None,
+    grads: Numbers = None,
+    contributions: bool = False,
+    highlight: Any = None,
+    depth: int | None = None,
+    unfold: bool | Collection[str] = (),
+    limit: int = 150,
+) -> Drawing:
     """Draw the graph that ``outputs``, most often a single loss, were computed from.
 
-    Parameters show the size of their gradient, or "no backward yet"; ``scope`` gives boxes around operations.
+    ``draw(loss_fn, params, *batch)`` runs the function itself, and so knows every value, what the function calls its
+    variables, and which arrays are data: it can show all that follows.  Of tensors that have been computed already, the
+    picture shows what is known of them: values of few numbers, and what backward has not yet freed.
+
+    Boxes are told apart by shape and colour: parameters, data, operations, the result.  The axis of examples reads
+    ``m=32``, and lines along which each example has its own part are thick.  A badge Σ stands wherever backward adds up
+    what the examples contribute.  ``scope`` and modules give frames.
+
+    view           "forward", "backward" (each δ, and the rule that makes it), or "both" beside each other
+    example        the number of an example, from 0 on: its values, its δ, and what it contributes to each sum
+    values, grads  "numbers" or "heat" for the arrays' numbers, False for none; otherwise those of tiny arrays
+    contributions  what each example contributes to each sum: its numbers if they are few, else their norm
+    highlight      tensors, or names: what lies between them and the result; or a report of ``check_derivation``
+    depth          how many levels of modules are unfolded; all by default
+    unfold         titles of what is not to be folded by itself; True for everything
+    limit          how many operations are shown; what is more is folded, and the picture says so
+
     The graph is only read: drawing before or after backward changes nothing.
 
-    Raises ``TypeError`` for what is not a Tensor, and for no outputs at all.
+    Raises ``TypeError`` for what is not a Tensor, and for no outputs at all; ``IndexError`` for an example that there is
+    not; ``ValueError`` for a ``view`` or a name in ``highlight`` that there is not.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
@@ -60,8 +91,21 @@ def draw(*outputs: Any) -> Drawing:
     True
     """
     from .dot import digraph
-    from .view import view
+    from .facts import Facts
+    from .highlight import mark
+    from .record import record
+    from .view import Options
+    from .view import view as view_of
 
+    data: list[tuple[str, Any]] = []
+    if outputs and callable(outputs[0]) and not isinstance(outputs[0], Recorded):
+        if len(outputs) < 2:
+            raise TypeError("draw(loss_fn, params, *batch) wants the parameters, too")
+        loss_fn, params, *batch = outputs
+        found, data = record(loss_fn, params, tuple(batch))
+        if not found:
+            raise TypeError(f"draw: {getattr(loss_fn, '__name__', 'the function')} returned no Tensor")
+        outputs = tuple(found)
     if not outputs:
         raise TypeError("draw() wants the tensors whose graph to draw: tg.draw(loss)")
     for output in outputs:
@@ -69,4 +113,14 @@ def draw(*outputs: Any) -> Drawing:
             raise TypeError(
                 f"draw() wants Tensors, and got {type(output).__name__}: an array does not know how it was computed"
             )
-    return Drawing(digraph(view(*[output.node for output in outputs])))
+    if view not in ("forward", "backward", "both"):
+        raise ValueError(f'draw: view is "forward", "backward" or "both", not {view!r}')
+    facts = Facts([output.node for output in outputs], data)  # type: ignore[attr-defined]
+    if example is not None and not 0 <= example < facts.examples:
+        why = f": {facts.reason}" if not facts.examples else ""
+        raise IndexError(f"draw: there is no example {example}; {facts.examples} examples are told apart{why}")
+    options = Options(view, example, values, grads, contributions, depth, limit, unfold)
+    picture = view_of(facts, options)
+    if highlight is not None:
+        mark(picture, facts, highlight)
+    return Drawing(digraph(picture))

@@ -1,151 +1,463 @@
-"""Graph -> view: what a picture is to show of each node, in words, before any thought of colours."""
+"""Graph -> view: what a picture is to show, in words, before any thought of colours.
+
+Every use of a parameter, or of data, has a box of its own beside the operation: a full one at the first use, a stub at
+further ones.  So no line is longer than need be, and a sum over examples stands where it is made.
+"""
 
 from __future__ import annotations
 
-import operator
-import reprlib
-from collections.abc import Callable, Collection
-from itertools import takewhile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..graph import Node, ancestors
+from ..derivation.rule_text import formula
+from ..graph import Node
+from . import words
+from .calls import call, operand
+from .facts import Facts
+from .folding import Folding, Group, fold
+from .words import Grid, Part
 
-Kind = Literal["parameter", "data", "operation", "output"]
+Kind = Literal["parameter", "data", "constant", "operation", "output", "folded"]
+Direction = Literal["forward", "backward", "both"]
+Numbers = Literal["numbers", "heat"] | bool | None
+State = Literal["", "path", "faded", "right", "wrong", "first wrong"]
 
-_INFIX: dict[Callable[..., Any], str] = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.matmul: "@", np.power: "**",
-}  # fmt: skip
+_TINY = 4  # numbers that are shown unasked
+_MOST_USES = 4  # of a value, whose parts of its δ are written out
+_MOST_CONTRIBUTIONS = 12
 
 
-class Box(NamedTuple):
-    """A node as a picture shows it.
+class Line(NamedTuple):
+    """A line of a box: plain, about a sum over examples, or about what is missing."""
 
-    id     unique in its view, and the same for the same program
-    kind   a leaf that needs gradients, any other leaf, an operation, or what the picture is of
-    title  the user's name, else what the value is
-    named  whether the title is the user's name
-    lines  what else there is to say, one phrase each: the formula, the shape, the gradient
-    scope  the names of the boxes around it, the outermost first
+    text: str
+    kind: Literal["plain", "sum", "note"] = "plain"
+
+
+class Side(NamedTuple):
+    """What a box says in one direction: of a value, or of its δ.
+
+    title    the user's name, else what the value is
+    named    whether the title is the user's name
+    formula  how it is computed; empty where the title says it
+    shape    with the axis of examples marked
+    lines    what else there is to say
+    grids    arrays
+    """
+
+    title: str
+    named: bool
+    formula: str
+    shape: tuple[Part, ...]
+    lines: tuple[Line, ...]
+    grids: tuple[Grid, ...]
+
+
+class Badge(NamedTuple):
+    """A sum over examples that backward makes at an edge.
+
+    count          how many examples there are
+    axis           along which axis of the operation's cotangent they stand; None where vmap hides it
+    uses           how many uses the edge stands for
+    contributions  what each example contributes, on request
+    """
+
+    count: int
+    axis: int | None
+    uses: int
+    contributions: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Box:
+    """A value as a picture shows it.
+
+    id      unique in its view, and the same for the same program
+    kind    a leaf that needs gradients, other data, a number, an operation, what the picture is of, a folded part
+    sides   the value, its δ, or both
+    frames  the ids of the frames around it, the outermost first
+    stub    whether it is a further use of a leaf that has a full box elsewhere
+    times   how many values it stands for
+    node    the value, or the first of them
     """
 
     id: str
     kind: Kind
-    title: str
-    named: bool
-    lines: tuple[str, ...]
-    scope: tuple[str, ...]
+    sides: tuple[Side, ...]
+    frames: tuple[str, ...]
+    stub: bool = False
+    times: int = 1
+    state: State = ""
+    node: Node | None = None
 
 
-class Edge(NamedTuple):
-    """A value used by an operation; ``carries`` says whether a gradient flows back along it."""
+@dataclass(slots=True)
+class Edge:
+    """A value used by an operation.
+
+    carries   whether a gradient flows back along it
+    examples  whether each example has its own part of the value
+    badge     the sum over examples that backward makes here
+    loop      whether it leads to the next turn of what is repeated
+    times     how many uses it stands for
+    """
 
     source: str
     target: str
     carries: bool
+    examples: bool
+    badge: Badge | None = None
+    loop: bool = False
+    times: int = 1
+    state: State = ""
+
+
+class Frame(NamedTuple):
+    """A box around boxes: a scope, or a part that is repeated."""
+
+    id: str
+    title: str
+    kind: Literal["module", "repeat"]
+    parent: str | None
 
 
 class View(NamedTuple):
-    """The boxes, oldest first, and the edges between them."""
+    """All that a picture shows, oldest first; ``notes`` are for its margin."""
 
     boxes: list[Box]
     edges: list[Edge]
+    frames: list[Frame]
+    direction: Direction
+    examples: int
+    notes: list[str]
 
 
-def view(*outputs: Node) -> View:
-    """The view of all that ``outputs`` were computed from; the graph is only read."""
-    nodes = ancestors(*outputs)[::-1]
-    ids = {node: f"n{position}" for position, node in enumerate(nodes)}
-    scopes, shown = _scopes(nodes), set(outputs)
-    boxes = []
-    for node in nodes:
-        title, lines = _words(node)
-        boxes.append(Box(ids[node], _kind(node, shown), title, bool(node.name), lines, scopes[node]))
-    edges = []
-    for node in nodes:
-        carrying = {rule.position for rule in node.plan.rules} if node.plan else set()
-        for position, source in enumerate(node.inputs):
-            if isinstance(source, Node):
-                edges.append(Edge(ids[source], ids[node], position in carrying))
-    return View(boxes, edges)
+class Options(NamedTuple):
+    """What a picture is to show besides; see ``draw``."""
+
+    view: Direction = "forward"
+    example: int | None = None
+    values: Numbers = None
+    grads: Numbers = None
+    contributions: bool = False
+    depth: int | None = None
+    limit: int = 150
+    unfold: bool | Collection[str] = ()
 
 
-def _kind(node: Node, outputs: Collection[Node] = ()) -> Kind:
-    if node.op is None:
-        return "data" if node.plan is None else "parameter"
-    return "output" if node in outputs else "operation"
+def view(facts: Facts, options: Options = Options()) -> View:
+    """What a picture of these facts shows."""
+    operations = [node for node in facts.nodes if node.op is not None]
+    folding = fold(operations, depth=options.depth, limit=options.limit, unfold=options.unfold)
+    return _Builder(facts, folding, options).view()
 
 
-def _scopes(nodes: list[Node]) -> dict[Node, tuple[str, ...]]:
-    """The scope of each node; a parameter stands in the innermost one that all its uses share."""
-    scopes = {node: tuple(node.scope.split("/")) if node.scope else () for node in nodes}
-    shared: dict[Node, tuple[str, ...]] = {}
-    for node in nodes:
-        for source in node.inputs:
-            if isinstance(source, Node) and _kind(source) == "parameter":
-                shared[source] = _common(shared.get(source, scopes[node]), scopes[node])
-    return scopes | shared
+class _Builder:
+    def __init__(self, facts: Facts, folding: Folding, options: Options) -> None:
+        self.facts, self.folding, self.options = facts, folding, options
+        self.number = {node: k for k, node in enumerate(facts.nodes)}
+        self.boxes: dict[str, Box] = {}
+        self.edges: dict[tuple[str, str, bool], Edge] = {}
+        self.frames: dict[Group, Frame] = {}
+        self.ids: dict[Node | Group, str] = {}
+        self.drawn: set[Any] = set()  # leaves that have a full box
+        self._result = self._label(facts.roots[0]) if len(facts.roots) == 1 else "L"
+
+    def view(self) -> View:
+        facts, folding = self.facts, self.folding
+        members: dict[Node | Group, list[Node]] = {}
+        for node, shown in folding.shown.items():
+            members.setdefault(shown, []).append(node)
+        for shown, nodes in members.items():
+            self._operation(shown, nodes)
+        for root in facts.roots:
+            if root.op is None:
+                self._leaf([root], "", (), 1)
+        for shown, nodes in members.items():
+            self._operands(shown, nodes)
+        notes = list(folding.notes)
+        if not facts.examples and any(node.plan is not None and node.op is not None for node in facts.nodes):
+            notes.append(f"examples are not told apart: {facts.reason}")
+        order = sorted(self.boxes.values(), key=self._order)
+        return View(order, list(self.edges.values()), list(self.frames.values()), self.options.view, facts.examples, notes)
+
+    def _order(self, box: Box) -> tuple[int, str]:
+        return (self.number[box.node] if box.node is not None else -1, box.id)
+
+    # ------------------------------------------------------------------------------------------- boxes
+
+    def _operation(self, shown: Node | Group, nodes: list[Node]) -> None:
+        frames = tuple([self._frame(group) for group in self.folding.path[shown]])
+        if isinstance(shown, Group):
+            self.ids[shown] = f"g{self.number[nodes[0]]}"
+            sides = tuple([self._group(shown, nodes)] * (1 + (self.options.view == "both")))
+            box = Box(self.ids[shown], "folded", sides, frames, times=len(nodes), node=nodes[-1])
+        else:
+            self.ids[shown] = f"n{self.number[shown]}"
+            kind: Kind = "output" if not self.facts.roots or set(nodes) & set(self.facts.roots) else "operation"
+            sides = self._sides(shown, len(nodes))
+            box = Box(self.ids[shown], kind, sides, frames, times=len(nodes), node=shown)
+        self.boxes[box.id] = box
+
+    def _frame(self, group: Group) -> str:
+        if group not in self.frames:
+            parents = self.folding.path[group]
+            parent = self._frame(parents[-1]) if parents else None
+            kind: Literal["module", "repeat"] = "repeat" if group.kind == "repeat" else "module"
+            self.frames[group] = Frame(f"f{len(self.frames)}", group.title, kind, parent)
+        return self.frames[group].id
+
+    def _group(self, group: Group, nodes: list[Node]) -> Side:
+        inside = set(nodes)
+        leaves = {x for n in nodes for x in n.inputs if isinstance(x, Node) and x.op is None and x.plan is not None}
+        own = [leaf for leaf in leaves if all(user in inside for user, _ in self.facts.users[leaf])]
+        lines = [Line(_many(len(nodes), "operation"))]
+        if own:
+            numbers = sum([int(np.prod(leaf.shape)) for leaf in own])
+            lines.append(Line(f"{_many(len(own), 'parameter')}, {_many(numbers, 'number')}"))
+            sums = {key for key in self.facts.sums if key[0] in inside and key[0].inputs[key[1]] in leaves}
+            if sums:
+                lines.append(Line(f"Σ over m={self.facts.examples} at {_many(len(sums), 'place')}", "sum"))
+        last = nodes[-1]
+        return Side(group.title, True, "", self._shape(last), tuple(lines), ())
+
+    def _sides(self, node: Node, times: int) -> tuple[Side, ...]:
+        if self.options.view == "forward":
+            return (self._value(node, times),)
+        if self.options.view == "backward":
+            return (self._delta(node),)
+        return (self._value(node, times), self._delta(node))
+
+    def _shape(self, node: Node) -> tuple[Part, ...]:
+        facts = self.facts
+        axis = facts.axis(node) if self.options.example is None else None
+        shape = node.shape
+        if self.options.example is not None and facts.axis(node) is not None:
+            shape = facts.of_example(node, np.broadcast_to(0.0, shape), self.options.example).shape
+        return words.shape_parts(shape, axis, facts.examples, facts.hidden(node))
+
+    def _value(self, node: Node, times: int = 1) -> Side:
+        text = "" if node.op is None else call(node, self._label)
+        lines = []
+        if node in self.facts.reductions and self.facts.examples:
+            what = node.op.name if node.op is not None else ""
+            verb = {"mean": "mean", "sum": "Σ"}.get(what, what)
+            lines.append(Line(f"{verb} over the m={self.facts.examples} examples", "sum"))
+        if self.facts.mixes(node):
+            lines.append(Line("examples influence each other", "note"))
+        if times > 1:
+            lines.append(Line(f"the first of {times}", "note"))
+        if self.options.view == "forward" and (node.op is None or (node.extras is not None and node.extras.keeps_grad)):
+            lines += self._gradient_lines(node)
+        grids = [*self._array("", node, self.facts.value(node), self.options.values)]
+        if self.options.view == "forward" and self.options.grads:
+            grids += self._array("δ", node, self._known_gradient(node), self.options.grads)
+        title = node.name or text or "constant"
+        if text and not node.name and (label := self._label(node)) != "·":
+            title = f"{label} = {text}"
+        return Side(title, bool(node.name), text if node.name else "", self._shape(node), tuple(lines), tuple(grids))
+
+    def _known_gradient(self, node: Node) -> Any:
+        return node.grad if isinstance(node.grad, np.ndarray) else self.facts.delta(node)
+
+    def _gradient_lines(self, node: Node) -> Iterator[Line]:
+        """What backward has left; words where it has not run."""
+        if node.plan is None:
+            return
+        if (uses := len(self.facts.users.get(node, ()))) > 1:
+            yield Line(f"gradient: Σ over {uses} uses")
+        grad = node.grad
+        if grad is None:
+            if not self.facts.data:
+                yield Line("no backward yet", "note")
+        elif not isinstance(grad, np.ndarray):
+            yield Line(f"gradient: {type(grad).__name__}")
+        elif not self.options.grads:
+            yield Line(f"gradient {words.short(grad)}" if grad.size <= _TINY else f"gradient: {words.size(grad)}")
+
+    def _delta(self, node: Node) -> Side:
+        step = self.facts.step(node)
+        name = self._label(node)
+        title = f"∂{self._result}/∂{name}" if node.op is None else f"δ{name}"
+        if step is None:
+            return Side("", False, "", (), (Line("no gradient flows here", "note"),), ())
+        parts = []
+        for use in step.received[:_MOST_USES]:
+            op = use.node.op
+            assert op is not None
+            text = formula(op.rules[0 if op.variadic else use.position], use.node, use.position, self._label_of_twin)
+            parts.append(text.replace("δ", f"δ{self._label_of_twin(use.node)}"))
+        more = len(step.received) - len(parts)
+        lines = [Line(f"+ {text}") for text in parts[1:]] + ([Line(f"+ {more} more uses")] if more > 0 else [])
+        text = f"= {parts[0]}" if parts else "= 1"
+        if len(step.received) > 1:
+            lines.append(Line(f"Σ over {len(step.received)} uses"))
+        grids = tuple(self._array("", node, self._known_gradient(node), self.options.grads))
+        return Side(title, bool(node.name), text, self._shape(node), tuple(lines), grids)
+
+    def _array(self, caption: str, node: Node, array: Any, wanted: Numbers) -> Iterator[Grid]:
+        if array is None or wanted is False or array.dtype.kind not in "fiub":
+            return
+        example = self.options.example
+        if example is not None:
+            array = self.facts.of_example(node, array, example)
+        if array.size == 0 or (not wanted and array.size > _TINY and example is None):
+            return
+        if node.op is None and not caption and self.facts.changed(node):
+            caption = "changed since"
+        yield words.grid(caption, array, wanted == "heat" and array.size > 1)
+
+    def _label(self, x: Any) -> str:
+        """What an operand is called in formulas."""
+        if not isinstance(x, Node):
+            return operand(x)
+        if x.name:
+            return x.name
+        if len(self.facts.roots) == 1 and x is self.facts.roots[0] and not x.shape:
+            return "L"
+        return self._data_name(x) or ("·" if self.options.view == "forward" else f"#{self.number[x]}")
+
+    def _label_of_twin(self, x: Any) -> str:
+        return self._label(self.facts.original(x)) if isinstance(x, Node) else operand(x)
+
+    def _data_name(self, node: Node) -> str | None:
+        return words.name_of(node.value, self.facts.data) if node.op is None and node.plan is None else None
+
+    # --------------------------------------------------------------------------------------- operands
+
+    def _operands(self, shown: Node | Group, nodes: list[Node]) -> None:
+        """The edges into what is shown, with the boxes of the leaves there."""
+        leaves: dict[Any, dict[Node, list[tuple[Node, int]]]] = {}  # by place: the leaves, and their uses
+        for node in nodes:
+            for position, source in enumerate(node.inputs):
+                if not isinstance(source, Node):
+                    continue
+                if source.op is None:
+                    place = source if isinstance(shown, Group) else position
+                    leaves.setdefault(place, {}).setdefault(source, []).append((node, position))
+                else:
+                    self._between(shown, node, position, source)
+            if self.options.view == "forward" and shown is node:
+                self._labels(node)
+        inside = set(nodes) if isinstance(shown, Group) else set()
+        alike: dict[tuple[Node, ...], list[tuple[Node, int]]] = {}
+        for by_leaf in leaves.values():
+            alike.setdefault(tuple(by_leaf), []).extend([use for uses in by_leaf.values() for use in uses])
+        for which, uses in alike.items():
+            if inside and all(user in inside for leaf in which for user, _ in self.facts.users[leaf]):
+                continue
+            if self.options.view == "backward" and which[0].plan is None:
+                continue
+            id_ = self._leaf(list(which), self.ids[shown], self.boxes[self.ids[shown]].frames, len(uses))
+            self._edge(id_, self.ids[shown], uses, False)
+
+    def _between(self, shown: Node | Group, node: Node, position: int, source: Node) -> None:
+        origin = self.folding.shown[source]
+        turns, of_source = self.folding.turns.get(node, {}), self.folding.turns.get(source, {})
+        loop = any(of_source.get(group, turn) != turn for group, turn in turns.items())
+        if origin is shown and (isinstance(shown, Group) or not loop) and isinstance(shown, Group):
+            return
+        self._edge(self.ids[origin], self.ids[shown], [(node, position)], loop)
+
+    def _edge(self, source: str, target: str, uses: list[tuple[Node, int]], loop: bool) -> None:
+        edge = self.edges.get((source, target, loop))
+        if edge is None:
+            node, position = uses[0]
+            carrying = {rule.position for rule in node.plan.rules} if node.plan else set()
+            examples = self.facts.axis(node.inputs[position]) is not None
+            edge = Edge(source, target, position in carrying, examples, loop=loop, times=0)
+            self.edges[source, target, loop] = edge
+        edge.times += len(uses)
+        for use in uses:
+            found = self.facts.sums.get(use)
+            if found is not None:
+                made = edge.badge
+                shown = self._contributions(found) if made is None else made.contributions
+                edge.badge = Badge(found.count, found.axis, 1 + (made.uses if made else 0), shown)
+
+    def _contributions(self, found: Any) -> tuple[str, ...]:
+        """What the examples contribute, and how much: the numbers of one, or the norms of all."""
+        use = found.use
+        if use.each is None or not self.facts.numbers:
+            return ()
+        if self.options.example is not None:
+            own = np.asarray(use.of_example(self.options.example))
+            text = words.short(own) if own.size <= _TINY else f"norm {words.number(np.linalg.norm(own))}"
+            return (f"example {self.options.example}: {text}",)
+        if not self.options.contributions:
+            return ()
+        rows = [np.asarray(use.of_example(k)) for k in range(min(found.count, _MOST_CONTRIBUTIONS))]
+        few = all(row.size <= _TINY for row in rows)
+        texts = [f"{k}: {words.short(x) if few else words.number(np.linalg.norm(x))}" for k, x in enumerate(rows)]
+        more = found.count - len(rows)
+        return ("each one's part:" if few else "norm of each one's part:", *texts, *([f"… {more} more"] if more else []))
+
+    def _leaf(self, which: list[Node], target: str, frames: tuple[str, ...], uses: int) -> str:
+        """A box for leaves that are used at one place; its id."""
+        node = which[0]
+        key = self._data_key(node)
+        stub = key in self.drawn
+        self.drawn.add(key)
+        id_ = f"n{self.number[node]}" + (f"_{target}" if stub else "")
+        kind: Kind = "parameter" if node.plan is not None else "data" if node.name or node.shape else "constant"
+        title = node.name or self._data_name(node)
+        if title is None:
+            title = "parameter" if kind == "parameter" else "constant"
+            named = False
+        else:
+            named = True
+        if len(which) > 1:
+            last = which[-1].name or self._data_name(which[-1]) or ""
+            title = f"{title} … {last}" if named and last != title else title
+        if kind == "constant" or (kind == "data" and not named):
+            kind = "constant"
+        if kind != "parameter":
+            frames = frames if kind == "constant" else ()
+        sides = self._leaf_sides(node, title, named, stub, len(which))
+        self.boxes[id_] = Box(id_, kind, sides, frames, stub, len(which), node=node)
+        return id_
+
+    def _leaf_sides(self, node: Node, title: str, named: bool, stub: bool, alike: int) -> tuple[Side, ...]:
+        if stub:
+            side = Side(title, named, "", (), (), ())
+            delta = Side(f"∂{self._result}/∂{title}" if node.plan is not None else "", named, "", (), (), ())
+        else:
+            value = self._value(node)
+            lines = (Line(f"{alike} alike, the first is shown", "note"),) if alike > 1 else value.lines
+            side = value._replace(title=title, named=named, lines=lines)
+            delta = self._delta(node) if node.plan is not None else Side("", False, "", (), (), ())
+        if self.options.view == "both":
+            return (side, delta)
+        return (delta,) if self.options.view == "backward" else (side,)
+
+    def _data_key(self, node: Node) -> Any:
+        """What two boxes share if they are of the same leaf: data that came as an array may be several nodes."""
+        name = self._data_name(node)
+        return node if name is None else name
+
+    def _labels(self, node: Node) -> None:
+        """Boxes for arrays that are no operands: labels, indices."""
+        for position, array in enumerate(node.params):
+            if not isinstance(array, np.ndarray) or not array.ndim:
+                continue
+            name = words.name_of(array, self.facts.data)
+            id_ = f"{self.ids[node]}p{position}"
+            axis = 0 if len(array) == self.facts.examples else None
+            grids = tuple(self._plain_grid(array, axis))
+            shape = words.shape_parts(array.shape, axis, self.facts.examples)
+            side = Side(name or "constant", bool(name), "", shape, (), grids)
+            self.boxes[id_] = Box(id_, "data" if name else "constant", (side,), (), node=node)
+            self.edges[id_, self.ids[node], False] = Edge(id_, self.ids[node], False, axis is not None)
+
+    def _plain_grid(self, array: Any, axis: int | None) -> Iterator[Grid]:
+        if axis is not None and self.options.example is not None:
+            array = array[self.options.example : self.options.example + 1]
+        if self.options.values is not False and (self.options.values or array.size <= _TINY):
+            yield words.grid("", array, self.options.values == "heat" and array.size > 1)
 
 
-def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(x for x, _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
-
-
-def _words(node: Node) -> tuple[str, tuple[str, ...]]:
-    shape = f"shape {node.shape}" if node.shape else "scalar"
-    if node.op is None:
-        unnamed = "constant" if node.plan is None else "parameter"
-        gradient = () if node.plan is None else (_gradient(node),)
-        return node.name or unnamed, (f"{shape} {node.dtype}", *gradient)
-    kept = (_gradient(node),) if node.extras is not None and node.extras.keeps_grad else ()
-    formula = _formula(node)
-    return (node.name, (formula, shape, *kept)) if node.name else (formula, (shape, *kept))
-
-
-def _formula(node: Node) -> str:
-    """The call that made the node, with the user's names; a dot stands for a value without one."""
-    op = node.op
-    assert op is not None
-    operands = [_operand(source) for source in node.inputs]
-    if op.key in _INFIX:
-        return f" {_INFIX[op.key]} ".join(operands)
-    if op.key is operator.getitem:
-        index = node.params[0]
-        return f"{operands[0]}[{', '.join(map(_value, index if isinstance(index, tuple) else (index,)))}]"
-    names = op.names[1 if op.variadic else op.arrays :]
-    options = [f"{k}={_value(v)}" for k, v in zip(names, node.params, strict=True) if v is not None and v is not False]
-    if len(operands) > 4:
-        operands = [*operands[:3], f"… {len(operands) - 3} more"]
-    return f"{op.name}({', '.join(operands + options)})"
-
-
-def _operand(source: Any) -> str:
-    return (source.name or "·") if isinstance(source, Node) else _value(source)
-
-
-def _value(value: Any) -> str:
-    """A scalar, an index or an option, in few characters."""
-    if isinstance(value, (float, np.floating)):
-        return f"{float(value):.6g}"
-    if isinstance(value, np.ndarray) and value.ndim:
-        return f"array {value.shape}"
-    if isinstance(value, slice):
-        text = ":".join("" if part is None else str(part) for part in (value.start, value.stop, value.step))
-        return (text[:-1] if value.step is None else text) or ":"
-    return "..." if value is Ellipsis else reprlib.repr(value.item() if isinstance(value, np.generic) else value)
-
-
-def _gradient(node: Node) -> str:
-    grad = node.grad
-    if grad is None:
-        return "no backward yet"
-    if not isinstance(grad, np.ndarray):
-        return f"gradient: {type(grad).__name__}"
-    if grad.size == 1:
-        return f"gradient {grad.item() + 0.0:.3g}"  # no "-0"
-    if grad.size == 0:
-        return "gradient: empty"
-    with np.errstate(all="ignore"):
-        size = np.abs(grad)
-        return f"gradient: mean |g| {size.mean():.2g}, max |g| {size.max():.2g}"
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,59 @@
+"""A loss function, run so that its picture can tell everything: every value kept, and the user's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import Recorded, data_of
+from ..derivation.tracing import argument_names
+from ..derivation.watching import watch_locals
+from ..graph import ancestors
+from ..modes import enable_grad, keep_values
+from ..pytrees import Nest
+from ..tensor import Tensor
+
+Named = list[tuple[str, Any]]
+
+
+def record(loss_fn: Callable[..., Any], params: Any, batch: tuple[Any, ...]) -> tuple[list[Any], Named]:
+    """The tensors that ``loss_fn(params, *batch)`` gives, recorded with all values; the batch's arrays by name.
+
+    Parameters are called by their paths, data by the names of the function's arguments, and what has no name yet by
+    the name of the local variable that holds it.
+    """
+    first, *others = argument_names(loss_fn, len(batch) + 1)
+    nest = Nest(params)
+    leaves = [
+        Tensor(np.array(data_of(leaf)), requires_grad=True, name=path or first)
+        for leaf, path in zip(nest.leaves, nest.paths, strict=True)
+    ]
+    data: Named = []
+    arguments = []
+    for name, argument in zip(others, batch, strict=True):
+        parts = Nest(argument)
+        arrays = [_own(leaf) for leaf in parts.leaves]
+        data += [(f"{name}.{path}" if path else name, a) for path, a in zip(parts.paths, arrays, strict=True)]
+        arguments.append(parts.fill(arrays, whole=True))
+    names: dict[Any, str] = {}
+
+    def see(name: str, value: Any) -> None:
+        if isinstance(value, Recorded) and value._node is not None:
+            names.setdefault(value._node, name)
+
+    with enable_grad(), keep_values(), watch_locals(see):
+        outputs = Nest(loss_fn(nest.fill(leaves, whole=True), *arguments)).leaves
+    tensors = [x for x in outputs if isinstance(x, Recorded)]
+    known = set(ancestors(*[x.node for x in tensors])) if tensors else set()  # type: ignore[attr-defined]
+    for node, name in names.items():
+        if node.name is None and node in known:
+            node.name = name
+    return tensors, data
+
+
+def _own(x: Any) -> Any:
+    """An array that nobody else changes."""
+    x = data_of(x)
+    return x.copy() if isinstance(x, np.ndarray) else x
