@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_check(commands)
     _add_derive(commands)
+    _add_draw(commands)
     return parser
 
 
@@ -107,6 +108,29 @@ def _add_derive(commands: Commands) -> None:
     derive.set_defaults(run=_derive)
 
 
+def _add_draw(commands: Commands) -> None:
+    draw = commands.add_parser(
+        "draw",
+        help="draw the graph of a loss function, as a page to look around in or as a picture",
+        description=(
+            "Runs a Python file that defines loss(params, x, y), or with other names for the arguments, and values "
+            "for params, x and y. Draws the graph of the loss, with the places where backward adds up what the "
+            "examples contribute."
+        ),
+    )
+    draw.add_argument("file", metavar="FILE[:FUNCTION]", help="such as my_model.py, or my_model.py:my_loss")
+    draw.add_argument(
+        "-o", "--out", type=Path, default=Path("graph.html"), metavar="PATH",
+        help="the picture: .html, .svg, .png, .pdf or .dot (%(default)s)",
+    )  # fmt: skip
+    draw.add_argument("--view", choices=("forward", "backward", "both"), default="forward", help="(%(default)s)")
+    draw.add_argument("--example", type=int, metavar="I", help="show the numbers of one example, from 0 on")
+    draw.add_argument("--depth", type=int, metavar="N", help="how many levels of modules are unfolded")
+    for what in ("values", "grads"):
+        draw.add_argument(f"--{what}", choices=("numbers", "heat"), help=f"show the {what} of all arrays so")
+    draw.set_defaults(run=_draw)
+
+
 def _seed(text: str) -> int:
     try:
         seed = int(text)
@@ -139,6 +163,30 @@ def _derive(arguments: argparse.Namespace) -> int:
         derivation = derive(file.loss, file.params, *file.batch)
     _say(getattr(derivation, arguments.form)())
     return 0
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from .drawing import draw
+    from .drawing.render import RenderError
+
+    path, function = Path(arguments.file), "loss"
+    if not path.is_file() and ":" in arguments.file:
+        name, _, function = arguments.file.rpartition(":")
+        path = Path(name)
+    options = {key: getattr(arguments, key) for key in ("view", "example", "depth", "values", "grads")}
+    with opened(path, function=function) as file:
+        arrays = () if file.params is None else (file.params, *file.batch)
+        drawing = draw(file.loss, *arrays, **options)
+    try:
+        saved = drawing.save(arguments.out)
+    except RenderError as error:
+        saved = drawing.save(arguments.out.with_suffix(".dot"))
+        print(f"tinygrad-mb: {error}", file=sys.stderr)
+    except ValueError as error:
+        print(f"tinygrad-mb: {error}", file=sys.stderr)
+        return 2
+    _say(str(saved))
+    return 0 if saved == arguments.out else 1
 
 
 def _say(text: str) -> None:

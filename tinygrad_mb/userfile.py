@@ -49,8 +49,10 @@ class UserFile(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, to_check: bool = False) -> Iterator[UserFile]:
+def opened(path: Path, to_check: bool = False, function: str = "loss") -> Iterator[UserFile]:
     """Run a file, and hand over what it defines; ``to_check`` asks for ``hand_gradients``, too.
+
+    ``function`` is the name of the loss function.
 
     Raises ``UserFileError`` for a file that is not there or lacks a name, and for whatever is raised by the file, by
     the block, or below it in a function of the file.
@@ -64,7 +66,7 @@ def opened(path: Path, to_check: bool = False) -> Iterator[UserFile]:
     sys.modules[module.__name__] = module
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
-        yield _read(path, vars(module), to_check)
+        yield _read(path, vars(module), to_check, function)
     except UserFileError:
         raise
     except (Exception, SystemExit) as error:
@@ -77,18 +79,19 @@ def opened(path: Path, to_check: bool = False) -> Iterator[UserFile]:
         del sys.modules[module.__name__]
 
 
-def _read(path: Path, names: dict[str, Any], to_check: bool) -> UserFile:
-    loss = names.get("loss")
+def _read(path: Path, names: dict[str, Any], to_check: bool, function: str) -> UserFile:
+    loss = names.get(function)
     if not callable(loss):
-        raise _lacking(path, "it defines no function `loss`" if loss is None else "its `loss` is not a function")
+        what = f"it defines no function `{function}`" if loss is None else f"its `{function}` is not a function"
+        raise _lacking(path, what)
     arguments = list(inspect.signature(loss).parameters.values())
     wanted = [p.name for p in arguments[1:] if p.name in names or p.default is p.empty]
-    for name in ["params", *wanted, *(["hand_gradients"] if to_check else [])]:
+    for name in [*(["params"] if arguments else []), *wanted, *(["hand_gradients"] if to_check else [])]:
         if name not in names:
-            why = ", which `loss` takes" if name in wanted else ""
+            why = f", which `{function}` takes" if name in wanted else ""
             raise _lacking(path, f"it defines no `{name}`{why}")
     batch = tuple([names[name] for name in wanted])
-    return UserFile(loss, names["params"], batch, names["hand_gradients"] if to_check else None)
+    return UserFile(loss, names.get("params") if arguments else None, batch, names.get("hand_gradients"))
 
 
 def _lacking(path: Path, what: str) -> UserFileError:

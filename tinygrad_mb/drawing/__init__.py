@@ -63,7 +63,8 @@ def draw(
     """Draw the graph that ``outputs``, most often a single loss, were computed from.
 
     ``draw(loss_fn, params, *batch)`` runs the function itself, and so knows every value, what the function calls its
-    variables, and which arrays are data: it can show all that follows.  Of tensors that have been computed already, the
+    variables, and which arrays are data: it can show all that follows.  So does ``draw(function)``, for a function
+    without arguments that returns the tensors.  Of tensors that have been computed already, the
     picture shows what is known of them: values of few numbers, and what backward has not yet freed.
 
     Boxes are told apart by shape and colour: parameters, data, operations, the result.  The axis of examples reads
@@ -99,12 +100,10 @@ def draw(
 
     data: list[tuple[str, Any]] = []
     if outputs and callable(outputs[0]) and not isinstance(outputs[0], Recorded):
-        if len(outputs) < 2:
-            raise TypeError("draw(loss_fn, params, *batch) wants the parameters, too")
-        loss_fn, params, *batch = outputs
-        found, data = record(loss_fn, params, tuple(batch))
+        found, data = record(*outputs)
         if not found:
-            raise TypeError(f"draw: {getattr(loss_fn, '__name__', 'the function')} returned no Tensor")
+            name = getattr(outputs[0], "__name__", "the function")
+            raise TypeError(f"draw: {name} returned no Tensor: does what it returns depend on the parameters?")
         outputs = tuple(found)
     if not outputs:
         raise TypeError("draw() wants the tensors whose graph to draw: tg.draw(loss)")

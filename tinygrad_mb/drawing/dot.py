@@ -74,7 +74,7 @@ def _cluster(frame: Frame) -> Digraph:
     look = {"style": "rounded,dashed", "color": "#6a5a9a", "penwidth": "1.6"} if repeat else {
         "style": "rounded", "color": "#9fb3c8",
     }  # fmt: skip
-    attributes = {"label": f"<<B>{text(frame.title)}</B>>", "labeljust": "l", "id": frame.id, **look}
+    attributes = {"label": f"<<B>{text(frame.title)}</B>>", "labeljust": "l", "labelloc": "t", "id": frame.id, **look}
     return Digraph(f"cluster_{frame.id}", graph_attr=attributes)
 
 
@@ -104,7 +104,7 @@ def _label(box: Box) -> str:
 
 
 def _side(side: Side, box: Box) -> str:
-    mark = _STATES.get(box.state, ("", ""))[1]
+    mark = _STATES[box.state][1] if box.state in _STATES and side is box.sides[-1] else ""
     first = f"<B>{text(mark + side.title)}</B>" if side.named or mark else text(side.title)
     lines = [first]
     if side.formula:
@@ -133,8 +133,9 @@ def _grid(grid: Grid) -> str:
     def cell(x: object) -> str:
         if isinstance(x, float):
             return f'<TD BGCOLOR="{_shade(x)}" WIDTH="{_CELL}" HEIGHT="{_CELL}" FIXEDSIZE="TRUE"></TD>'
-        return f'<TD ALIGN="RIGHT"><FONT POINT-SIZE="8">{text(str(x))}</FONT></TD>'
+        return f'<TD ALIGN="{align}"><FONT POINT-SIZE="8">{text(str(x))}</FONT></TD>'
 
+    align = "RIGHT" if len(grid.rows) > 1 else "CENTER"
     rows = "".join(f"<TR>{''.join(map(cell, row))}</TR>" for row in grid.rows)
     look = 'CELLSPACING="3" BORDER="0"'
     if grid.heat:  # a table of fixed size is not stretched
@@ -154,7 +155,7 @@ def _shade(x: float) -> str:
 
 def _lines(graph: Digraph, edge: Edge, id_: str, view: View) -> None:
     colour = EXAMPLES if edge.examples else PLAIN
-    look = {"color": colour, "penwidth": "2" if edge.examples else "1"}
+    look = {"color": colour, "penwidth": "2" if edge.examples else "1", "weight": "4" if edge.examples else "1"}
     if not edge.carries:
         look["style"] = "dashed"
     if edge.loop:

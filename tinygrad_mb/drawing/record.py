@@ -18,11 +18,11 @@ from ..tensor import Tensor
 Named = list[tuple[str, Any]]
 
 
-def record(loss_fn: Callable[..., Any], params: Any, batch: tuple[Any, ...]) -> tuple[list[Any], Named]:
+def record(loss_fn: Callable[..., Any], params: Any = None, *batch: Any) -> tuple[list[Any], Named]:
     """The tensors that ``loss_fn(params, *batch)`` gives, recorded with all values; the batch's arrays by name.
 
     Parameters are called by their paths, data by the names of the function's arguments, and what has no name yet by
-    the name of the local variable that holds it.
+    the name of the local variable that holds it.  Without ``params`` the function is called without arguments.
     """
     first, *others = argument_names(loss_fn, len(batch) + 1)
     nest = Nest(params)
@@ -44,7 +44,7 @@ def record(loss_fn: Callable[..., Any], params: Any, batch: tuple[Any, ...]) -> 
             names.setdefault(value._node, name)
 
     with enable_grad(), keep_values(), watch_locals(see):
-        outputs = Nest(loss_fn(nest.fill(leaves, whole=True), *arguments)).leaves
+        outputs = Nest(loss_fn(*([] if params is None else [nest.fill(leaves, whole=True)]), *arguments)).leaves
     tensors = [x for x in outputs if isinstance(x, Recorded)]
     known = set(ancestors(*[x.node for x in tensors])) if tensors else set()  # type: ignore[attr-defined]
     for node, name in names.items():

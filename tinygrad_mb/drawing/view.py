@@ -162,6 +162,7 @@ class _Builder:
         self.boxes: dict[str, Box] = {}
         self.edges: dict[tuple[str, str, bool], Edge] = {}
         self.frames: dict[Group, Frame] = {}
+        self.titles: dict[str, str] = {}
         self.ids: dict[Node | Group, str] = {}
         self.drawn: set[Any] = set()  # leaves that have a full box
         self._result = self._label(facts.roots[0]) if len(facts.roots) == 1 else "L"
@@ -179,7 +180,7 @@ class _Builder:
         for shown, nodes in members.items():
             self._operands(shown, nodes)
         notes = list(folding.notes)
-        if not facts.examples and any(node.plan is not None and node.op is not None for node in facts.nodes):
+        if not facts.examples and any(node.plan is not None and node.op is not None and node.shape for node in facts.nodes):
             notes.append(f"examples are not told apart: {facts.reason}")
         order = sorted(self.boxes.values(), key=self._order)
         return View(order, list(self.edges.values()), list(self.frames.values()), self.options.view, facts.examples, notes)
@@ -207,7 +208,8 @@ class _Builder:
             parents = self.folding.path[group]
             parent = self._frame(parents[-1]) if parents else None
             kind: Literal["module", "repeat"] = "repeat" if group.kind == "repeat" else "module"
-            self.frames[group] = Frame(f"f{len(self.frames)}", group.title, kind, parent)
+            self.frames[group] = frame = Frame(f"f{len(self.frames)}", group.title, kind, parent)
+            self.titles[frame.id] = group.title
         return self.frames[group].id
 
     def _group(self, group: Group, nodes: list[Node]) -> Side:
@@ -240,7 +242,7 @@ class _Builder:
         return words.shape_parts(shape, axis, facts.examples, facts.hidden(node))
 
     def _value(self, node: Node, times: int = 1) -> Side:
-        text = "" if node.op is None else call(node, self._label)
+        text = "" if node.op is None else call(node, self._inside(node))
         lines = []
         if node in self.facts.reductions and self.facts.examples:
             what = node.op.name if node.op is not None else ""
@@ -304,7 +306,7 @@ class _Builder:
         example = self.options.example
         if example is not None:
             array = self.facts.of_example(node, array, example)
-        if array.size == 0 or (not wanted and array.size > _TINY and example is None):
+        if array.size == 0 or (not wanted and array.size > _TINY):
             return
         if node.op is None and not caption and self.facts.changed(node):
             caption = "changed since"
@@ -319,6 +321,11 @@ class _Builder:
         if len(self.facts.roots) == 1 and x is self.facts.roots[0] and not x.shape:
             return "L"
         return self._data_name(x) or ("·" if self.options.view == "forward" else f"#{self.number[x]}")
+
+    def _inside(self, node: Node) -> words.Label:
+        """What operands are called within the frames of an operation: a module's path is not said again."""
+        frames = self.folding.path.get(self.folding.shown.get(node, node), ())
+        return lambda x: words.local(self._label(x), [group.title for group in frames])
 
     def _label_of_twin(self, x: Any) -> str:
         return self._label(self.facts.original(x)) if isinstance(x, Node) else operand(x)
@@ -416,6 +423,7 @@ class _Builder:
             kind = "constant"
         if kind != "parameter":
             frames = frames if kind == "constant" else ()
+        title = words.local(title, [self.titles[frame] for frame in frames])
         sides = self._leaf_sides(node, title, named, stub, len(which))
         self.boxes[id_] = Box(id_, kind, sides, frames, stub, len(which), node=node)
         return id_
@@ -428,7 +436,9 @@ class _Builder:
             value = self._value(node)
             lines = (Line(f"{alike} alike, the first is shown", "note"),) if alike > 1 else value.lines
             side = value._replace(title=title, named=named, lines=lines)
-            delta = self._delta(node) if node.plan is not None else Side("", False, "", (), (), ())
+            delta = Side("", False, "", (), (), ())
+            if node.plan is not None:
+                delta = self._delta(node)._replace(title=f"∂{self._result}/∂{title}")
         if self.options.view == "both":
             return (side, delta)
         return (delta,) if self.options.view == "backward" else (side,)

@@ -54,6 +54,15 @@ def shape_parts(shape: tuple[int, ...], axis: int | None, examples: int, hidden:
     return tuple(parts)
 
 
+def local(name: str, titles: Sequence[str]) -> str:
+    """A name such as ``blocks.0.mlp.W``, without what the frames around it say already."""
+    for k in range(len(titles)):
+        prefix = ".".join(titles[k:]) + "."
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name
+
+
 def short(array: Any) -> str:
     """An array of few numbers on one line."""
     array = np.asarray(array)
