@@ -7,7 +7,7 @@ further ones.  So no line is longer than need be, and a sum over examples stands
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -81,7 +81,8 @@ class Box:
     frames  the ids of the frames around it, the outermost first
     stub    whether it is a further use of a leaf that has a full box elsewhere
     times   how many values it stands for
-    node    the value, or the first of them
+    node    the value, or the first of them; of an array that is no operand, such as labels, the operation
+    array   such an array
     """
 
     id: str
@@ -92,6 +93,7 @@ class Box:
     times: int = 1
     state: State = ""
     node: Node | None = None
+    array: Any = None
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class Edge:
     examples  whether each example has its own part of the value
     badge     the sum over examples that backward makes here
     loop      whether it leads to the next turn of what is repeated
-    times     how many uses it stands for
+    uses      those that it stands for: by which operation, and as which operand
     """
 
     source: str
@@ -111,7 +113,7 @@ class Edge:
     examples: bool
     badge: Badge | None = None
     loop: bool = False
-    times: int = 1
+    uses: list[tuple[Node, int]] = field(default_factory=list)
     state: State = ""
 
 
@@ -122,6 +124,7 @@ class Frame(NamedTuple):
     title: str
     kind: Literal["module", "repeat"]
     parent: str | None
+    group: Group
 
 
 class View(NamedTuple):
@@ -148,10 +151,11 @@ class Options(NamedTuple):
     unfold: bool | Collection[str] = ()
 
 
-def view(facts: Facts, options: Options = Options()) -> View:
-    """What a picture of these facts shows."""
-    operations = [node for node in facts.nodes if node.op is not None]
-    folding = fold(operations, depth=options.depth, limit=options.limit, unfold=options.unfold)
+def view(facts: Facts, options: Options = Options(), folding: Folding | None = None) -> View:
+    """What a picture of these facts shows, folded as the options say if it is not said how."""
+    if folding is None:
+        operations = [node for node in facts.nodes if node.op is not None]
+        folding = fold(operations, depth=options.depth, limit=options.limit, unfold=options.unfold)
     return _Builder(facts, folding, options).view()
 
 
@@ -180,10 +184,14 @@ class _Builder:
         for shown, nodes in members.items():
             self._operands(shown, nodes)
         notes = list(folding.notes)
-        if not facts.examples and any(node.plan is not None and node.op is not None and node.shape for node in facts.nodes):
+        if not facts.examples and any(
+            node.plan is not None and node.op is not None and node.shape for node in facts.nodes
+        ):
             notes.append(f"examples are not told apart: {facts.reason}")
         order = sorted(self.boxes.values(), key=self._order)
-        return View(order, list(self.edges.values()), list(self.frames.values()), self.options.view, facts.examples, notes)
+        return View(
+            order, list(self.edges.values()), list(self.frames.values()), self.options.view, facts.examples, notes
+        )
 
     def _order(self, box: Box) -> tuple[int, str]:
         return (self.number[box.node] if box.node is not None else -1, box.id)
@@ -208,7 +216,7 @@ class _Builder:
             parents = self.folding.path[group]
             parent = self._frame(parents[-1]) if parents else None
             kind: Literal["module", "repeat"] = "repeat" if group.kind == "repeat" else "module"
-            self.frames[group] = frame = Frame(f"f{len(self.frames)}", group.title, kind, parent)
+            self.frames[group] = frame = Frame(f"f{len(self.frames)}", group.title, kind, parent, group)
             self.titles[frame.id] = group.title
         return self.frames[group].id
 
@@ -375,9 +383,9 @@ class _Builder:
             node, position = uses[0]
             carrying = {rule.position for rule in node.plan.rules} if node.plan else set()
             examples = self.facts.axis(node.inputs[position]) is not None
-            edge = Edge(source, target, position in carrying, examples, loop=loop, times=0)
+            edge = Edge(source, target, position in carrying, examples, loop=loop)
             self.edges[source, target, loop] = edge
-        edge.times += len(uses)
+        edge.uses += uses
         for use in uses:
             found = self.facts.sums.get(use)
             if found is not None:
@@ -400,7 +408,11 @@ class _Builder:
         few = all(row.size <= _TINY for row in rows)
         texts = [f"{k}: {words.short(x) if few else words.number(np.linalg.norm(x))}" for k, x in enumerate(rows)]
         more = found.count - len(rows)
-        return ("each one's part:" if few else "norm of each one's part:", *texts, *([f"… {more} more"] if more else []))
+        return (
+            "each one's part:" if few else "norm of each one's part:",
+            *texts,
+            *([f"… {more} more"] if more else []),
+        )
 
     def _leaf(self, which: list[Node], target: str, frames: tuple[str, ...], uses: int) -> str:
         """A box for leaves that are used at one place; its id."""
@@ -459,7 +471,7 @@ class _Builder:
             grids = tuple(self._plain_grid(array, axis))
             shape = words.shape_parts(array.shape, axis, self.facts.examples)
             side = Side(name or "constant", bool(name), "", shape, (), grids)
-            self.boxes[id_] = Box(id_, "data" if name else "constant", (side,), (), node=node)
+            self.boxes[id_] = Box(id_, "data" if name else "constant", (side,), (), node=node, array=array)
             self.edges[id_, self.ids[node], False] = Edge(id_, self.ids[node], False, axis is not None)
 
     def _plain_grid(self, array: Any, axis: int | None) -> Iterator[Grid]:
