@@ -187,14 +187,17 @@ def _losses(root: Node, nodes: Sequence[Node]) -> tuple[list[Node], int, str]:
     if root.shape:
         found = [root]
     else:
-        found, scalars = [], [root]
+        found, scalars, seen = [], [root], {root}
         for scalar in scalars:  # grows on the way
             for rule in scalar.plan.rules:  # type: ignore[union-attr]
                 parent = scalar.inputs[rule.position]
-                if parent.shape and parent not in found and _is_of_data(parent):
-                    found.append(parent)
-                elif not parent.shape and parent not in scalars:
+                if parent in seen:
+                    continue
+                seen.add(parent)
+                if not parent.shape:
                     scalars.append(parent)
+                elif _is_of_data(parent):
+                    found.append(parent)
     sizes = sorted({node.shape[0] for node in found})
     if len(sizes) > 1:
         return [], 0, f"arrays of {' and of '.join(map(str, sizes))} rows are reduced to the loss"
