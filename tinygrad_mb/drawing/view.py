@@ -199,7 +199,7 @@ class _Builder:
     # ------------------------------------------------------------------------------------------- boxes
 
     def _operation(self, shown: Node | Group, nodes: list[Node]) -> None:
-        frames = tuple([self._frame(group) for group in self.folding.path[shown]])
+        frames = self._frames(self.folding.path[shown])
         if isinstance(shown, Group):
             self.ids[shown] = f"g{self.number[nodes[0]]}"
             sides = tuple([self._group(shown, nodes)] * (1 + (self.options.view == "both")))
@@ -211,14 +211,17 @@ class _Builder:
             box = Box(self.ids[shown], kind, sides, frames, times=len(nodes), node=shown)
         self.boxes[box.id] = box
 
-    def _frame(self, group: Group) -> str:
-        if group not in self.frames:
-            parents = self.folding.path[group]
-            parent = self._frame(parents[-1]) if parents else None
-            kind: Literal["module", "repeat"] = "repeat" if group.kind == "repeat" else "module"
-            self.frames[group] = frame = Frame(f"f{len(self.frames)}", group.title, kind, parent, group)
-            self.titles[frame.id] = group.title
-        return self.frames[group].id
+    def _frames(self, groups: tuple[Group, ...]) -> tuple[str, ...]:
+        """The ids of frames, the outermost first."""
+        ids: tuple[str, ...] = ()
+        for group in groups:
+            if group not in self.frames:
+                kind: Literal["module", "repeat"] = "repeat" if group.kind == "repeat" else "module"
+                frame = Frame(f"f{len(self.frames)}", group.title, kind, ids[-1] if ids else None, group)
+                self.frames[group] = frame
+                self.titles[frame.id] = group.title
+            ids += (self.frames[group].id,)
+        return ids
 
     def _group(self, group: Group, nodes: list[Node]) -> Side:
         inside = set(nodes)
