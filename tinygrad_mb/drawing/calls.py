@@ -25,9 +25,9 @@ def call(node: Node, label: Callable[[Any], str]) -> str:
         return f" {_INFIX[op.key]} ".join(operands)
     if op.key is operator.getitem:
         index = node.params[0]
-        return f"{operands[0]}[{', '.join(map(operand, index if isinstance(index, tuple) else (index,)))}]"
+        return f"{operands[0]}[{', '.join(map(label, index if isinstance(index, tuple) else (index,)))}]"
     names = op.names[1 if op.variadic else op.arrays :]
-    options = [f"{k}={operand(v)}" for k, v in zip(names, node.params, strict=True) if v is not None and v is not False]
+    options = [f"{k}={label(v)}" for k, v in zip(names, node.params, strict=True) if v is not None and v is not False]
     if len(operands) > 4:
         operands = [*operands[:3], f"… {len(operands) - 3} more"]
     return f"{op.name}({', '.join(operands + options)})"

@@ -207,7 +207,7 @@ class _Builder:
         else:
             self.ids[shown] = f"n{self.number[shown]}"
             kind: Kind = "output" if not self.facts.roots or set(nodes) & set(self.facts.roots) else "operation"
-            sides = self._sides(shown, len(nodes))
+            sides = self._sides(shown)
             box = Box(self.ids[shown], kind, sides, frames, times=len(nodes), node=shown)
         self.boxes[box.id] = box
 
@@ -237,12 +237,12 @@ class _Builder:
         last = nodes[-1]
         return Side(group.title, True, "", self._shape(last), tuple(lines), ())
 
-    def _sides(self, node: Node, times: int) -> tuple[Side, ...]:
+    def _sides(self, node: Node) -> tuple[Side, ...]:
         if self.options.view == "forward":
-            return (self._value(node, times),)
+            return (self._value(node),)
         if self.options.view == "backward":
             return (self._delta(node),)
-        return (self._value(node, times), self._delta(node))
+        return (self._value(node), self._delta(node))
 
     def _shape(self, node: Node) -> tuple[Part, ...]:
         facts = self.facts
@@ -252,7 +252,7 @@ class _Builder:
             shape = facts.of_example(node, np.broadcast_to(0.0, shape), self.options.example).shape
         return words.shape_parts(shape, axis, facts.examples, facts.hidden(node))
 
-    def _value(self, node: Node, times: int = 1) -> Side:
+    def _value(self, node: Node) -> Side:
         text = "" if node.op is None else call(node, self._inside(node))
         lines = []
         if node in self.facts.reductions and self.facts.examples:
@@ -261,8 +261,6 @@ class _Builder:
             lines.append(Line(f"{verb} over the m={self.facts.examples} examples", "sum"))
         if self.facts.mixes(node):
             lines.append(Line("examples influence each other", "note"))
-        if times > 1:
-            lines.append(Line(f"the first of {times}", "note"))
         if self.options.view == "forward" and (node.op is None or (node.extras is not None and node.extras.keeps_grad)):
             lines += self._gradient_lines(node)
         grids = [*self._array("", node, self.facts.value(node), self.options.values)]
@@ -326,7 +324,7 @@ class _Builder:
     def _label(self, x: Any) -> str:
         """What an operand is called in formulas."""
         if not isinstance(x, Node):
-            return operand(x)
+            return words.name_of(x, self.facts.data) or operand(x)
         if x.name:
             return x.name
         if len(self.facts.roots) == 1 and x is self.facts.roots[0] and not x.shape:
@@ -339,7 +337,7 @@ class _Builder:
         return lambda x: words.local(self._label(x), [group.title for group in frames])
 
     def _label_of_twin(self, x: Any) -> str:
-        return self._label(self.facts.original(x)) if isinstance(x, Node) else operand(x)
+        return self._label(self.facts.original(x) if isinstance(x, Node) else x)
 
     def _data_name(self, node: Node) -> str | None:
         return words.name_of(node.value, self.facts.data) if node.op is None and node.plan is None else None
@@ -365,7 +363,8 @@ class _Builder:
         for by_leaf in leaves.values():
             alike.setdefault(tuple(by_leaf), []).extend([use for uses in by_leaf.values() for use in uses])
         for which, uses in alike.items():
-            if inside and all(user in inside for leaf in which for user, _ in self.facts.users[leaf]):
+            hidden = self._kind_of_leaf(which[0]) != "data" and inside
+            if hidden and all(user in inside for leaf in which for user, _ in self.facts.users[leaf]):
                 continue
             if self.options.view == "backward" and which[0].plan is None:
                 continue
@@ -424,24 +423,22 @@ class _Builder:
         stub = key in self.drawn
         self.drawn.add(key)
         id_ = f"n{self.number[node]}" + (f"_{target}" if stub else "")
-        kind: Kind = "parameter" if node.plan is not None else "data" if node.name or node.shape else "constant"
-        title = node.name or self._data_name(node)
-        if title is None:
-            title = "parameter" if kind == "parameter" else "constant"
-            named = False
-        else:
-            named = True
-        if len(which) > 1:
-            last = which[-1].name or self._data_name(which[-1]) or ""
-            title = f"{title} … {last}" if named and last != title else title
-        if kind == "constant" or (kind == "data" and not named):
-            kind = "constant"
-        if kind != "parameter":
-            frames = frames if kind == "constant" else ()
+        kind = self._kind_of_leaf(node)
+        named = node.name or self._data_name(node)
+        title = named or kind
+        if named and len(which) > 1 and (last := which[-1].name or self._data_name(which[-1]) or title) != title:
+            title = f"{title} … {last}"
+        if kind == "data":
+            frames = ()
         title = words.local(title, [self.titles[frame] for frame in frames])
-        sides = self._leaf_sides(node, title, named, stub, len(which))
+        sides = self._leaf_sides(node, title, bool(named), stub, len(which))
         self.boxes[id_] = Box(id_, kind, sides, frames, stub, len(which), node=node)
         return id_
+
+    def _kind_of_leaf(self, node: Node) -> Kind:
+        if node.plan is not None:
+            return "parameter"
+        return "data" if node.name or self._data_name(node) else "constant"
 
     def _leaf_sides(self, node: Node, title: str, named: bool, stub: bool, alike: int) -> tuple[Side, ...]:
         if stub:
