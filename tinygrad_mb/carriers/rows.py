@@ -197,7 +197,7 @@ def _cumsum(a, axis=None):
 
 @rule(np.transpose)
 def _transpose(a, axes=None):
-    order = range(a.ndim)[::-1] if axes is None else axes_of(tuple(axes), a.ndim)
+    order = range(a.ndim)[::-1] if axes is None else axes_of(axes, a.ndim)
     return a.moved(a._data.transpose(axes), order.index(a._axis))
 
 
