@@ -2,7 +2,8 @@
 
 import pytest
 
-from tinygrad_mb.checking.reports import Report, Table, entry, listed
+from tinygrad_mb.checking.reports import Report, Table, entry
+from tinygrad_mb.wording import listed
 
 
 def test_a_report_is_text_and_html_and_an_assertion():

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..autodiff import Hidden
 from ..vjps import convolution, indexing, products, shapes
-from ..vjps.helpers import axes_of
+from ..vjps.helpers import axes_of, axis_of
 from .batched import Batched
 from .factors import Factors, rules_of, scattered
 from .hidden import Carrier, Rules
@@ -203,7 +203,7 @@ def _transpose(a, axes=None):
 
 @rule(np.swapaxes)
 def _swapaxes(a, axis1, axis2):
-    axis1, axis2 = axes_of((axis1, axis2), a.ndim)
+    axis1, axis2 = axis_of(axis1, a.ndim), axis_of(axis2, a.ndim)
     return a.moved(a._data.swapaxes(axis1, axis2), {axis1: axis2, axis2: axis1}.get(a._axis, a._axis))
 
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..pytrees import Nest
+from ..wording import listed
 from . import hands
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
 from .recordings import Array, Gradients, Recording, lifted, nest_of
-from .reports import Report, Table, entry, listed, number, size
+from .reports import Report, Table, entry, number, size
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
 _KINK = "right but for the kink"

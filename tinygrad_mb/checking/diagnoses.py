@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..wording import listed
 from . import factors as factor_names
 from .candidates import Candidate, on_the_way_back
 from .catalogue import CATALOGUE, candidates
 from .factors import Factor
 from .parameters import Case, Local, Way, is_or_are, is_right, ways
 from .recordings import Array, Change, Gradients, Recording
-from .reports import listed, size
+from .reports import size
 from .wrong_batches import updated_too_early
 
 _NEARLY = 1e-4  # a relative error that is no factor

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..wording import listed
 from .candidates import place
 from .recordings import Array, Change, Pull, Recording, operation
-from .reports import listed, number
+from .reports import number
 
 _SLOPES = {  # the derivatives that are as good as each other at a corner
     **dict.fromkeys(("relu", "maximum", "minimum"), (1.0, 0.5, 0.0)),

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .reports import Report, Table, entry, listed, number, size
+from ..wording import listed
+from .reports import Report, Table, entry, number, size
 from .rules import wrong_rules
 from .subjects import Arrays, Subject
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..wording import listed
 from . import factors
 from .factors import Factor
 from .recordings import Array, Gradients, Recording
-from .reports import listed, number
+from .reports import number
 
 _CLOSE = 1e-6
 _ROUNDING = 100  # times what the truth moves by if its inputs move in their last digits

@@ -96,13 +96,3 @@ def size(x: Any) -> str:
     '0.00012'
     """
     return f"{float(x):.2g}"
-
-
-def listed(words: Sequence[str], most: int = 6) -> str:
-    """Words in a sentence; of many, the first ones and how many more there are.
-
-    >>> listed(["W1", "b1", "W2"]), listed(list("abcdefgh"))
-    ('W1, b1 and W2', 'a, b, c, d, e, f and 2 more')
-    """
-    shown = list(words) if len(words) <= most else [*words[:most], f"{len(words) - most} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

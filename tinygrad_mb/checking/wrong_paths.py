@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node
+from ..wording import listed
 from .candidates import PRODUCTS, Candidate, at_edges, edges_of, factor_name, groups, on_the_way_back, place, places
 from .recordings import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM, Array, Change, Pull, Recording, operation
-from .reports import listed
 
 
 def regularisers(recording: Recording) -> Iterator[Candidate]:

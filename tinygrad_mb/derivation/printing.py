@@ -17,8 +17,6 @@ from .notation import fraction
 from .program import Variable
 
 LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
-
-
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
 
 
@@ -484,9 +482,9 @@ class Printer(Marks):
             return f"[{', '.join([self.said(part, operands) for part in value])}]"
         if isinstance(value, np.ndarray):
             return self.write(constant(value))
-        if isinstance(value, slice) or value is Ellipsis:
+        if isinstance(value, slice):
             return self.sliced(value)
-        return self.option(getattr(value, "__name__", str(value)))
+        return self.option("..." if value is Ellipsis else getattr(value, "__name__", str(value)))
 
 
 def _operands(x: Expr) -> Iterator[Expr]:

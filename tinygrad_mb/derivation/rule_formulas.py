@@ -5,16 +5,18 @@ cotangent and the arrays that the rule reads are the variables of the little pro
 are known.  A rule that needs plain arrays, or whose formula would be longer than a line, is named as a call.
 """
 
-# ruff: noqa: RUF002
+# ruff: noqa: RUF001, RUF002
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autodiff import Hidden, Recorded
+from ..carriers.hiding import hide, reveal
 from ..carriers.traced import Traced
 from ..graph import Node
 from ..primitives import OUT, PlannedRule
@@ -67,13 +69,22 @@ def trace_rule(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleP
 
     def traced(key: Any, name: str, array: Any) -> Any:
         if key not in known:
-            v = writer.variable(np.asarray(array), "data", name)
+            taken = {v.name for v in program.inputs}
+            free = next(text for text in (name + "′" * k for k in count()) if text not in taken)
+            v = writer.variable(np.asarray(array), "data", free)
             program.inputs.append(v)
             known[key] = Traced(v.value, v, writer)
         return known[key]
 
     def operand(source: Any, array: Any) -> Any:
         return traced(source, label(source), _plain(array)) if isinstance(source, Node) else array
+
+    def option(name: str, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple([option(name, part) for part in value])
+        if not isinstance(value, np.ndarray):
+            return value
+        return traced((name, id(value)), name, value) if value.ndim else value.item()
 
     assert node.op is not None
     g = traced(DELTA, DELTA, np.ones(node.shape, node.dtype))
@@ -83,24 +94,9 @@ def trace_rule(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleP
             arrays.append([operand(x, a) for x, a in zip(node.inputs, array, strict=True)])
         else:
             arrays.append(operand(node if at == OUT else node.inputs[at], array))
-    params = []
-    for name, param in zip(node.op.names[node.op.arrays :], node.params, strict=True):
-        if isinstance(param, tuple):
-            arrays_in_it = [k for k, part in enumerate(param) if np.ndim(part) and isinstance(part, np.ndarray)]
-            params.append(
-                tuple(
-                    [
-                        traced((name, k), f"{name}{arrays_in_it.index(k) + 1 if len(arrays_in_it) > 1 else ''}", part)
-                        if k in arrays_in_it
-                        else part
-                        for k, part in enumerate(param)
-                    ]
-                )
-            )
-        else:
-            params.append(traced((name, 0), name, param) if isinstance(param, np.ndarray) and param.ndim else param)
+    params = [option(name, x) for name, x in zip(node.op.names[node.op.arrays :], node.params, strict=True)]
     with np.errstate(all="ignore"):
-        made = rule.pull(g, _Call(node.inputs, tuple(params)), arrays)
+        made = rule.pull(g, _Call(node.inputs, params), arrays)
     if not isinstance(made, Traced) and (isinstance(made, (Hidden, Recorded)) or not hasattr(made, "shape")):
         raise TypeError(f"a rule returned {made!r}")
     return RuleProgram(program, made.variable if isinstance(made, Traced) else np.asarray(made))
@@ -110,7 +106,7 @@ class _Call(NamedTuple):
     """What a rule is told of the call that it is for."""
 
     inputs: tuple[Any, ...]
-    params: tuple[Any, ...]
+    params: list[Any]
 
 
 def _plain(array: Any) -> Any:
@@ -136,7 +132,14 @@ def read_rule(traced: RuleProgram) -> Expr:
 
 
 def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleFormula:
-    """What a rule of ``node`` makes of δ, with ``label`` naming nodes; its call if it has no formula."""
+    """What a rule of ``node`` makes of δ, with ``label`` naming nodes; its call if it has no formula.
+
+    Inside ``vmap`` that is the formula for one example.
+    """
+    assert node.op is not None
+    if node.op.key in (hide, reveal):  # of which one example knows nothing: each is the derivative of the other
+        back = reveal if node.op.key is hide else hide
+        return RuleFormula(f"{back.__name__}({DELTA}, axis={node.params[-1]})")
     try:
         traced = trace_rule(node, rule, saved, label)
         found, spread = _spread(read_rule(traced))

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-import reprlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from itertools import takewhile
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ..calls import call_of
 from ..graph import Node, ancestors
 
 Kind = Literal["parameter", "data", "operation", "output"]
-
-_INFIX: dict[Callable[..., Any], str] = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.matmul: "@", np.power: "**",
-}  # fmt: skip
 
 
 class Box(NamedTuple):
@@ -99,41 +94,8 @@ def _words(node: Node) -> tuple[str, tuple[str, ...]]:
         gradient = () if node.plan is None else (_gradient(node),)
         return node.name or unnamed, (f"{shape} {node.dtype}", *gradient)
     kept = (_gradient(node),) if node.extras is not None and node.extras.keeps_grad else ()
-    formula = _formula(node)
+    formula = call_of(node, lambda source: source.name or "·")  # a dot stands for a value without a name
     return (node.name, (formula, shape, *kept)) if node.name else (formula, (shape, *kept))
-
-
-def _formula(node: Node) -> str:
-    """The call that made the node, with the user's names; a dot stands for a value without one."""
-    op = node.op
-    assert op is not None
-    operands = [_operand(source) for source in node.inputs]
-    if op.key in _INFIX:
-        return f" {_INFIX[op.key]} ".join(operands)
-    if op.key is operator.getitem:
-        index = node.params[0]
-        return f"{operands[0]}[{', '.join(map(_value, index if isinstance(index, tuple) else (index,)))}]"
-    names = op.names[1 if op.variadic else op.arrays :]
-    options = [f"{k}={_value(v)}" for k, v in zip(names, node.params, strict=True) if v is not None and v is not False]
-    if len(operands) > 4:
-        operands = [*operands[:3], f"… {len(operands) - 3} more"]
-    return f"{op.name}({', '.join(operands + options)})"
-
-
-def _operand(source: Any) -> str:
-    return (source.name or "·") if isinstance(source, Node) else _value(source)
-
-
-def _value(value: Any) -> str:
-    """A scalar, an index or an option, in few characters."""
-    if isinstance(value, (float, np.floating)):
-        return f"{float(value):.6g}"
-    if isinstance(value, np.ndarray) and value.ndim:
-        return f"array {value.shape}"
-    if isinstance(value, slice):
-        text = ":".join("" if part is None else str(part) for part in (value.start, value.stop, value.step))
-        return (text[:-1] if value.step is None else text) or ":"
-    return "..." if value is Ellipsis else reprlib.repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _gradient(node: Node) -> str:
