@@ -16,8 +16,8 @@ import numpy as np
 
 from . import autodiff, errors
 from .autodiff import data_of
-from .carriers.hidden import Carrier
 from .carriers.hiding import hide, reveal
+from .carriers.operators import Operators
 from .graph import Node, differentiable_ancestors, leaf_mode
 from .modes import current, enable_grad, new_level
 from .primitives import declare, defvjp
@@ -318,7 +318,7 @@ def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
 def _fit(value: Any, like: Any, what: str) -> Any:
     """A cotangent or tangent as an array of the dtype of ``like``; raises ``ShapeError`` unless the shapes agree."""
     like = data_of(like)
-    if isinstance(value, Carrier):
+    if isinstance(value, Operators):
         value = value.astype(np.result_type(like))
     elif not isinstance(value, Tensor):
         value = np.asarray(value, dtype=np.result_type(like))
