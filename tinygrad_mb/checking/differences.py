@@ -136,7 +136,7 @@ def beside(line: Line, at_zero: float, scale: float) -> tuple[bool, str]:
         if growth.min() > 1e-6 * abs(slopes[-1]) and growth[-1] > 0.8 * growth[0]:
             return True, (
                 f"there is no derivative here, since the slope grows without bound towards this point: it is "
-                f"{slopes[0]:.2g} over a distance of {steps[0]:.0e}, {slopes[-1]:.2g} over {steps[-1]:.0e}"
+                f"{slopes[0]:.3g} over a distance of {steps[0]:.0e}, {slopes[-1]:.3g} over {steps[-1]:.0e}"
             )
         bounded.append(slopes[-1])
     if not bounded:

@@ -15,6 +15,7 @@ from ..calls import call_of
 from ..graph import Node
 from ..wording import listed, many
 from .contributions import Step, Use, Walk
+from .expressions import Expr, walk
 from .repeats import Repeat, repeats
 from .rule_formulas import rule_formula
 
@@ -33,11 +34,11 @@ Kind = Literal["title", "line", "number", "sum", "note"]
 
 
 class Line(NamedTuple):
-    """A line of the explanation, what kind of line it is, and the operations in a formula that it has."""
+    """A line of the explanation, what kind of line it is, and the formula in it, if there is one."""
 
     kind: Kind
     text: str
-    parts: frozenset[str] = frozenset()
+    form: Expr | None = None
 
 
 class Explanation:
@@ -100,21 +101,21 @@ class Explanation:
     def _repr_html_(self) -> str:
         style = {
             "title": "font-weight:bold", "line": "margin-left:2em", "number": "margin-left:4em",
-            "sum": "margin-left:2em;background:#ffe3b3", "note": "margin-left:2em;font-style:italic",
+            "sum": "margin-left:2em;background:#ffe3b3;color:black", "note": "margin-left:2em;font-style:italic",
         }  # fmt: skip
         blocks = [
             "".join(f'<div style="{style[kind]}">{escape(text)}</div>' for kind, text, _ in block)
             for block in self._blocks(LIMIT)
         ]
         inside = "".join(f'<div style="margin:0.6em 0">{block}</div>' for block in blocks)
-        return f'<div style="font-family:monospace;white-space:pre">{inside}</div>'
+        return f'<div style="font-family:monospace;white-space:pre;overflow-x:auto">{inside}</div>'
 
     # ---------------------------------------------------------------------------------------- its blocks
 
     def _blocks(self, limit: int | None) -> list[list[Line]]:
         blocks = [*self._operations(limit), *self._parameters(limit)]
-        formulas = [line for block in blocks for line in block if line.parts]
-        signs = "".join(line.text for line in formulas) + "".join(part for line in formulas for part in line.parts)
+        formulas = [line for block in blocks for line in block if line.form is not None]
+        signs = "".join(line.text + "".join(part.op for part in walk(line.form)) for line in formulas)
         return [self._head([meaning for sign, meaning in _SYMBOLS.items() if sign in signs]), *blocks]
 
     def _head(self, symbols: list[str]) -> list[Line]:
@@ -213,7 +214,7 @@ class Explanation:
         if use.summed:
             axes = f"ax{'i' if len(use.summed) == 1 else 'e'}s {listed([str(k) for k in use.summed])}"
             text += f", summed over {axes}, which broadcasting made"
-        line = Line("line", text, formula.parts)
+        line = Line("line", text, formula.form)
         if use.lost:
             return [line, Line("note", "NB: from here on the examples are not told apart")]
         if use.hidden:
