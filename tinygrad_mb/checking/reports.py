@@ -25,7 +25,7 @@ class Table(NamedTuple):
         rows = [("th", self.header), *[("td", row) for row in self.rows]]
         style = "text-align: left; padding: 0.1em 1em 0.1em 0"  # notebooks have styles of their own
         cells = ["".join(f'<{tag} style="{style}">{escape(text)}</{tag}>' for text in row) for tag, row in rows]
-        return '<table style="font-size: inherit">' + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
+        return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
 
 
 class Report:
