@@ -149,7 +149,7 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -
     ``argnums`` says by which arguments, each an array or a nest (tuple, list, dict) of arrays; the gradient has the
     nest's structure, and is a tuple of gradients if ``argnums`` is a tuple.
 
-    Raises ``ShapeError`` if ``fn`` does not return one number.
+    Raises ``ShapeError`` if ``fn`` does not return one number, ``TypeError`` if it returns None.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(params, x, y):
@@ -165,6 +165,8 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -
         call = _Call(fn, args, numbers, kwargs)
         outs = call.out.leaves
         if len(outs) != 1 or np.shape(data_of(outs[0])) != ():
+            if not outs:
+                raise TypeError(f"grad(): {_name(fn)} returned nothing to differentiate. Does it end with `return`?")
             what = errors.describe(outs[0], "an array") if len(outs) == 1 else f"{len(outs)} arrays"
             raise errors.ShapeError(
                 f"grad() wants a function that returns one number, and {_name(fn)} returned {what}: reduce the losses "
