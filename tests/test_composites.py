@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import tinygrad_mb as tg
 from tinygrad_mb import Tensor, errors
 
 rng = np.random.default_rng(7)
@@ -223,6 +224,27 @@ def test_errors_are_numpys(call):
     numpys, ours = error_of(call, A), error_of(call, Tensor(A, requires_grad=True))
     assert isinstance(ours, (ValueError, TypeError, IndexError))
     assert isinstance(ours, type(numpys)) or {type(ours), type(numpys)} <= {TypeError, ValueError, errors.ShapeError}
+
+
+@pytest.mark.parametrize("axis", [0, -1, 1, (0,), (-1,), (0, -1)])
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.sum, np.prod, np.max, np.min, np.ptp, np.mean, np.std, np.var, np.median, np.average, np.sort,
+        np.linalg.norm, np.flip, np.cumsum, np.any, np.argmax, np.squeeze, np.nanmean,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_a_number_has_the_axes_that_numpy_lets_it_have(function, axis):
+    def call(x):
+        return function(x, axis=axis)
+
+    numpys = error_of(call, np.array(0.7))
+    one, several = Tensor(0.7, requires_grad=True), np.array([0.7, -1.0])
+    for ours in error_of(call, one), error_of(tg.vmap(call), several), error_of(tg.vmap(call), Tensor(several)):
+        assert type(ours) is type(numpys)
+    if numpys is None:
+        assert np.shape(call(one)) == call(np.array(0.7)).shape == np.shape(tg.vmap(call)(several))[1:]
 
 
 def error_of(call, x):

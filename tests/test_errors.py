@@ -119,7 +119,10 @@ CASES = {
     "array of tensors": (lambda: np.array([X, X]), TypeError, ["x (5, 3) float64", "np.stack"]),
     "tensor of a tensor": (lambda: tg.Tensor(X), TypeError, ["x (5, 3) float64", "cut the graph", ".detach()"]),
     "tensor of tensors": (lambda: tg.Tensor([X, X]), TypeError, ["x (5, 3) float64", "np.stack"]),
+    "nothing returned": (lambda: tg.grad(lambda x: None)(1.0), TypeError, ["<lambda>", "`return`"]),
     # NumPy's functions
+    "method that is a function": (lambda: parameter(np.eye(2)).trace(), AttributeError, ["np.trace(x) for x.trace"]),
+    "no method": (lambda: X.unsqueeze(0), AttributeError, ["'Tensor' object has no attribute 'unsqueeze'"]),
     "dtype": (lambda: np.sum(X, dtype=np.float32), NotDifferentiableError, ["sum", "dtype", ".astype"]),
     "unknown function": (lambda: np.unwrap(X), NotDifferentiableError, ["np.unwrap", "does not work on Tensors"]),
     "ufunc.at": (lambda: np.add.at(X, [0], 1.0), NotDifferentiableError, ["np.add.at", ".at[index].add"]),
@@ -173,6 +176,12 @@ def test_bad_input(case):
         call()
     for part in parts:
         assert part in str(caught.value), f"{part!r} is missing in\n{caught.value}"
+
+
+def test_shapes_that_fit_are_not_talked_about():
+    with pytest.raises(ValueError, match="Integers to negative") as caught:
+        tg.Tensor([1, 2]) ** -1
+    assert "matched" not in str(caught.value)
 
 
 def test_numpy_exceptions_keep_their_class():

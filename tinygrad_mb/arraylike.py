@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -22,6 +22,14 @@ class Methods:
     """NumPy's functions as methods, of whatever NumPy's functions take."""
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # checkers are to know what there is not
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if hasattr(np.ndarray, name) and callable(getattr(np, name, None)):
+                raise AttributeError(f"a {kind} has no .{name}: write np.{name}(x) for x.{name}")
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def swapaxes(self, axis1: int, axis2: int) -> Self:
         """The array with two axes exchanged."""

@@ -160,6 +160,8 @@ def _shape_hint(op: Primitive, arrays: Sequence[Any], params: Sequence[Any]) -> 
     if op.variadic or len(arrays) != 2:
         return ""
     (first, second), (a, b) = names, shapes
+    if all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False)):
+        return ""  # the shapes fit
     for name, shape, other in ((first, a, b), (second, b, a)):
         if len(shape) == 1 and len(other) == 2 and shape[0] == other[0] != other[1]:
             return f"{name} has shape {shape}: did you mean `{name}.reshape({shape[0]}, 1)`?"

@@ -16,8 +16,8 @@ import numpy as np
 
 from . import autodiff, errors
 from .autodiff import data_of
-from .carriers.hidden import Carrier
 from .carriers.hiding import hide, reveal
+from .carriers.operators import Operators
 from .graph import Node, differentiable_ancestors, leaf_mode
 from .modes import current, enable_grad, new_level
 from .primitives import declare, defvjp
@@ -149,7 +149,7 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -
     ``argnums`` says by which arguments, each an array or a nest (tuple, list, dict) of arrays; the gradient has the
     nest's structure, and is a tuple of gradients if ``argnums`` is a tuple.
 
-    Raises ``ShapeError`` if ``fn`` does not return one number.
+    Raises ``ShapeError`` if ``fn`` does not return one number, ``TypeError`` if it returns None.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(params, x, y):
@@ -165,6 +165,8 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -
         call = _Call(fn, args, numbers, kwargs)
         outs = call.out.leaves
         if len(outs) != 1 or np.shape(data_of(outs[0])) != ():
+            if not outs:
+                raise TypeError(f"grad(): {_name(fn)} returned nothing to differentiate. Does it end with `return`?")
             what = errors.describe(outs[0], "an array") if len(outs) == 1 else f"{len(outs)} arrays"
             raise errors.ShapeError(
                 f"grad() wants a function that returns one number, and {_name(fn)} returned {what}: reduce the losses "
@@ -318,7 +320,7 @@ def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
 def _fit(value: Any, like: Any, what: str) -> Any:
     """A cotangent or tangent as an array of the dtype of ``like``; raises ``ShapeError`` unless the shapes agree."""
     like = data_of(like)
-    if isinstance(value, Carrier):
+    if isinstance(value, Operators):
         value = value.astype(np.result_type(like))
     elif not isinstance(value, Tensor):
         value = np.asarray(value, dtype=np.result_type(like))

@@ -394,15 +394,44 @@ def test_the_examples_are_as_many_as_most_arrays_are_long():
     assert "it has a row for each of the 5 examples" in str(report)
 
 
-def test_a_loss_that_loses_a_derivative_is_not_held_against_the_derivation():
-    def loss(p, x, y):
-        return np.mean((x @ p["w"] - y) ** 2) + 0.1 * float(np.sum(p["w"] ** 2))
+def through_float(p, x, y):
+    return np.mean((x @ p["w"] - y) ** 2) + 0.1 * float(np.sum(p["w"] ** 2))
 
-    report = tg.check_derivation(loss, LINE, lambda p, x, y: {"w": line_hand(p, x, y)["w"] + 0.2 * p["w"]}, X, Y[:, 0])
+
+def through_data(p, x, y):
+    return np.mean((x @ p["w"] - y) ** 2) * (1 + np.sum(p["w"].data ** 2))
+
+
+def through_numpy(p, x, y):
+    weights = 1 + np.square((x @ p["w"]).numpy())
+    return np.mean(weights * (x @ p["w"] - y) ** 2)
+
+
+@pytest.mark.parametrize("loss", [through_float, through_data, through_numpy])
+def test_a_loss_that_loses_a_derivative_is_not_held_against_the_derivation_nor_agreed_with(loss):
+    w = tg.Tensor(LINE["w"], requires_grad=True)
+    recorded = loss({"w": w}, X, Y[:, 0]).gradient(w)
+    for given in (line_hand(LINE, X, Y[:, 0])["w"] + 0.2 * LINE["w"], recorded):
+        report = tg.check_derivation(loss, LINE, {"w": given}, X, Y[:, 0])
+        assert not report.ok
+        assert report.first is None
+        assert report.diagnoses == []
+        assert "the recorded gradient of your loss is not its slope" in str(report)
+        assert "loss_fn loses a dependence on w: in a random direction of w the loss has the slope" in str(report)
+
+
+def test_the_parameter_whose_derivative_is_lost_is_named():
+    def lossy(p, x, y):
+        return loss({**p, "W2": p["W2"] * 0.5 + 0.5 * p["W2"].numpy()}, x, y)
+
+    def half(p, x, y):
+        return {**{n: g for n, g in hand(p, x, y).items() if n in PARAMS}, "W2": hand(p, x, y)["W2"] / 2}
+
+    report = tg.check_derivation(lossy, PARAMS, half, X, Y)
     assert not report.ok
-    assert report.first is None
-    assert report.diagnoses == []
-    assert "the recorded gradient of your loss is not its slope" in str(report)
+    assert "loses a dependence on W2: " in str(report)
+    only_there = tg.check_derivation(lossy, {**PARAMS, "W2": np.zeros((4, 2))}, half, X, Y)
+    assert "loses a dependence on W2: " in str(only_there)
 
 
 def test_an_entry_that_is_small_beside_the_others_is_looked_at():

@@ -192,7 +192,7 @@ def test_inside_vmap_sums_over_what_it_hides_are_found_and_examples_not_told_apa
     assert walk.steps[params["W"].node].delta.shape == params["W"].shape
     assert not any(use.each is not None for step in walk.steps.values() for use in step.passed)
     if model.name != "a_penalty_on_slopes":
-        assert re.search(r"with axis \d hidden by vmap again$", text, re.MULTILINE)
+        assert re.search(r"hide\(δ, axis=\d\)$", text, re.MULTILINE)
 
 
 def test_a_batch_of_one():

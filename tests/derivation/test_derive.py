@@ -283,6 +283,37 @@ def test_a_loop_over_examples_is_right_for_their_number_and_says_so():
         function(text)(W, X[:5])
 
 
+CLASS_WEIGHTS = np.array([1.0, 0.5, 2.0, 0.25])
+
+
+def test_plain_arrays_may_be_indexed_by_data():
+    """One-hot rows, and tables: of the function, of its closure and of its module."""
+    offsets, more = np.array([3.0, 1.0, 4.0, 1.0]), [(X[:2], LABELS[:2] * 0 + 3), (X[:1], LABELS[:1])]
+
+    def rows(labels, count):
+        return np.eye(count)[labels]
+
+    def one_hot(params, x, labels):
+        z = x @ params["W"]
+        Y = rows(labels, z.shape[1])
+        return np.square(z - 0.9 * Y - 0.025).mean()
+
+    assert "Y = np.eye(4)[labels]" in lines(check(one_hot, {"W": NET["W"]}, X, LABELS, more=more))
+    page = tg.derive(one_hot, {"W": NET["W"]}, X, LABELS)
+    assert "Y     = onehot(labels)" in page.text()
+    assert r"Y &= \operatorname{onehot}(\mathrm{labels})" in page.latex()
+
+    def tables(w, x, y):
+        scale = np.array([2.0, 3.0, 5.0, 7.0])
+        return (scale[y] * CLASS_WEIGHTS[y] * np.tanh(x @ w) + offsets[y] * np.eye(4)[y, 1] * (x @ w)).mean()
+
+    text = check(tables, W, X, LABELS, more=more)
+    assert "np.array([1.0, 0.5, 2.0, 0.25])" in text
+    assert type(CLASS_WEIGHTS) is type(offsets) is type(np.array([1.0])) is np.ndarray
+    check(lambda w, x, y: np.where(y == 1, x @ w, np.tanh(x @ w)).mean(), W, X, LABELS, more=more)
+    check(lambda w, x, y: -tg.nn.log_softmax(x @ w["W"])[np.arange(len(y)), y].mean(), NET, X, LABELS, more=more)
+
+
 def test_what_depends_on_values_is_refused():
     def branch(w, x):
         return (x @ w).sum() if (x @ w).sum() > 0 else (x * 2 @ w).sum()
@@ -290,7 +321,7 @@ def test_what_depends_on_values_is_refused():
     with pytest.raises(TracedValueError, match=r"the truth value .* np\.where"):
         tg.derive(branch, W, X)
     with pytest.raises(TracedValueError, match=r"`y`.*embedding"):
-        tg.derive(lambda w, x, y: (np.eye(4)[y] * (x @ w)[:, None]).sum(), W, X, LABELS)
+        tg.derive(lambda w, x, y: (np.linspace(0, 1, 4)[y] * (x @ w)).sum(), W, X, LABELS)
     check(lambda w, x, y: (tg.nn.embedding(np.eye(4), y) * (x @ w)[:, None]).sum(), W, X, LABELS)
     check(lambda w, x, y: (tg.Tensor(np.eye(4))[y] * (x @ w)[:, None]).sum(), W, X, LABELS)
 

@@ -34,8 +34,8 @@ def test_forward_comes_first_and_everything_is_there(steps):
     [
         ("h2", "h2 = tanh(z2)", "tanh", "(m, 5)"), ("h1", "h1 = max(0, z1)", "relu", "(m, 4)"),
         ("δz2", "δz2 = δh2 ⊙ (1 − h2²)", "tanh: δ ⊙ (1 − h2²)", "(m, 5)"),
-        ("δh2", "δh2 = δz3 W3ᵀ", "matmul: δ @ W3.T", "(m, 5)"), ("∂L/∂b3", "∂L/∂b3 = Σᵢ δz3ᵢ", "add: δ", "(3,)"),
-        ("∂L/∂W3", "∂L/∂W3 = h2ᵀ δz3 = Σᵢ h2ᵢᵀ δz3ᵢ", "matmul: h2.T @ δ", "(5, 3)"),
+        ("δh2", "δh2 = δz3 W3ᵀ", "matmul: δ W3ᵀ", "(m, 5)"), ("∂L/∂b3", "∂L/∂b3 = Σᵢ δz3ᵢ", "add: δ", "(3,)"),
+        ("∂L/∂W3", "∂L/∂W3 = h2ᵀ δz3 = Σᵢ h2ᵢᵀ δz3ᵢ", "matmul: h2ᵀ δ", "(5, 3)"),
         ("L", "L = (1/m) Σᵢ ℓᵢ", "mean", "()"),
     ],
 )  # fmt: skip

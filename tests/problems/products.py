@@ -63,6 +63,7 @@ for subscripts, *shapes_of_operands in (
     ("ij,kj->ik", (0, 3), (2, 3)), ("...i,...i->...", (2, 1, 3), (4, 3)), ("iji->j", (2, 3, 2)),
     ("b i , b i -> b", (2, 3), (2, 3)),
     ("ij,k->k", (2, 3), (2,)), ("ii,i->i", (3, 3), (3,)),
+    ("ij->j", (0, 3)), ("i,j->i", (2,), (0,)), ("ij,ij->j", (0, 1), (1, 3)),
 ):  # fmt: skip
     problem(
         np.einsum,

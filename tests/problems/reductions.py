@@ -55,10 +55,19 @@ for function in np.cumsum, np.cumprod:
     problem(function, real(1), note=" single")
     problem(function, real(), note=" 0d")
 problem(np.cumprod, real(7))
+for axis in 0, -1:  # which NumPy lets numbers without axes have
+    for function in (
+        np.sum, np.prod, np.max, np.min, np.ptp, np.cumsum, np.cumprod, np.nansum, np.nanprod, np.nanmax, np.nanmin,
+        np.nanmean, np.squeeze,
+    ):  # fmt: skip
+        problem(function, real(), run=lambda x, f=function, a=axis: f(x, axis=a), **CENTRAL, note=f" 0d axis={axis}")
+    problem(np.take, real(), run=lambda x, a=axis: np.take(x, 0, a), note=f" 0d axis={axis}")
+    problem(np.repeat, real(), run=lambda x, a=axis: np.repeat(x, 2, a), note=f" 0d axis={axis}")
 for name in "cumulative_sum", "cumulative_prod":
     if hasattr(np, name):
         function = getattr(np, name)
         problem(function, real(4))
+        problem(function, real(), note=" 0d")
         problem(function, real(2, 3), run=lambda x, f=function: f(x, axis=1, include_initial=True))
 problem(np.diff, real(4))
 problem(np.diff, real(4, 3), run=lambda x: np.diff(x, 2, 0))

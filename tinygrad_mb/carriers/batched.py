@@ -19,9 +19,9 @@ import numpy as np
 from ..autodiff import Hidden
 from ..broadcasting import unbroadcast
 from ..composites import COMPOSITES
-from ..composites.table import axes_of
 from ..errors import WHERE_HIDDEN, NotDifferentiableError, ShapeError
 from ..numpy_api import full_name
+from ..vjps.helpers import axes_of
 from .hidden import Carrier, Rules, inside, replace
 
 # For NumPy's functions and for primitives of ours: rule(level, *args, **kwargs), which may give up: NotImplemented.
@@ -141,9 +141,9 @@ def front(level, x, m):
     return x._data if at_level(x, level) else np.broadcast_to(x, (m, *np.shape(x)))
 
 
-def shifted(axis, ndim):
+def shifted(axis, ndim, meant=axes_of):
     """The places of visible axes in the numbers inside, as a tuple; raises NumPy's ``AxisError``."""
-    return tuple([k + 1 for k in axes_of(axis, ndim)])
+    return tuple([k + 1 for k in meant(axis, ndim)])
 
 
 def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:

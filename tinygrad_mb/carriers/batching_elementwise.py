@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..composites import reductions as composites
-from ..composites.table import axis_of
 from ..vjps import shapes
-from ..vjps.helpers import count, total
+from ..vjps.helpers import axes_of, axis_of, count, reduced_axes, total
 from .batched import UFUNCS, Batched, aligned, any_at_level, at_level, batching, shifted
 
 _function: Callable[..., Any]
@@ -44,7 +43,7 @@ def _call(level, ufunc, *inputs, where=True, **kwargs):
 def _reduce(level, ufunc, array, axis=0, *args, **kwargs):
     if not at_level(array, level) or any_at_level((args, kwargs), level):
         return NotImplemented
-    return Batched(ufunc.reduce(array._data, shifted(axis, array.ndim), *args, **kwargs), level)
+    return Batched(ufunc.reduce(array._data, shifted(axis, array.ndim, reduced_axes), *args, **kwargs), level)
 
 
 def _accumulate(level, ufunc, array, axis=0, *args, **kwargs):
@@ -104,19 +103,21 @@ def searchsorted(level, a, v, *options, **kwargs):
 # ---------------------------------------------------------------------------------------------- reductions
 
 
-def _reduction(function):
+def _reduction(function, meant):
     def rule(level, a, axis=None, *args, **kwargs):
         if not at_level(a, level) or any_at_level((args, kwargs), level):
             if function in composites.MASKABLE and not args and at_level(a, level):
                 return composites.masked(function, (a,), {"axis": axis, **kwargs})
             return NotImplemented
-        return Batched(function(a._data, shifted(axis, a.ndim), *args, **kwargs), level)
+        return Batched(function(a._data, shifted(axis, a.ndim, meant), *args, **kwargs), level)
 
     batching(function)(rule)
 
 
-for _function in np.prod, np.max, np.min, np.amax, np.amin, np.std, np.var, np.any, np.all, np.count_nonzero:
-    _reduction(_function)
+for _function in np.prod, np.max, np.min, np.amax, np.amin, np.any, np.all, np.count_nonzero:
+    _reduction(_function, reduced_axes)
+for _function in np.std, np.var:
+    _reduction(_function, axes_of)
 
 
 @batching(np.sum)
@@ -124,9 +125,10 @@ def sum_(level, a, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
     """The sum along visible axes."""
     if not at_level(a, level) or any_at_level(kwargs, level):
         return composites.masked(np.sum, (a,), {"axis": axis, "keepdims": keepdims, **kwargs})
+    axes = shifted(axis, a.ndim, reduced_axes)
     if dtype is None and not kwargs:
-        return Batched(total(a._data, shifted(axis, a.ndim), keepdims), level)
-    return Batched(np.sum(a._data, shifted(axis, a.ndim), dtype, None, keepdims, **kwargs), level)
+        return Batched(total(a._data, axes, keepdims), level)
+    return Batched(np.sum(a._data, axes, dtype, None, keepdims, **kwargs), level)
 
 
 @batching(np.mean)
@@ -144,7 +146,7 @@ def _one_axis(function, default):
     """A function along one axis, its second argument; along all elements if it is None."""
 
     def rule(level, a, axis=default, *args, **kwargs):
-        if not at_level(a, level) or any_at_level((args, kwargs), level):
+        if not at_level(a, level) or any_at_level((args, kwargs), level) or (a.ndim == 0 and axis is not None):
             return NotImplemented
         if axis is None:
             out = function(a._data.reshape(a.examples, a.size), 1, *args, **kwargs)

@@ -10,9 +10,8 @@ import string
 import numpy as np
 
 from ..autodiff import as_array
-from ..composites.table import axes_of, axis_of
 from ..vjps import products, shapes
-from ..vjps.helpers import product, resolved
+from ..vjps.helpers import axes_of, axis_of, product, resolved
 from .batched import Batched, aligned, any_at_level, at_level, batching, examples_of, front, shifted
 from .factors import Factors
 
@@ -31,7 +30,7 @@ def reshape(level, a, shape, order="C", **kwargs):
 @batching(np.transpose)
 def transpose(level, a, axes=None):
     """The visible axes in another order."""
-    order = range(a.ndim)[::-1] if axes is None else axes_of(tuple(axes), a.ndim)
+    order = range(a.ndim)[::-1] if axes is None else axes_of(axes, a.ndim)
     if len(order) != a.ndim:
         raise ValueError(f"transpose: axes {axes} are not all axes of an array with {a.ndim}")
     return Batched(a._data.transpose((0, *[k + 1 for k in order])), level)

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..autodiff import Hidden
 from ..vjps import convolution, indexing, products, shapes
-from ..vjps.helpers import axes_of
+from ..vjps.helpers import axes_of, axis_of
 from .batched import Batched
 from .factors import Factors, rules_of, scattered
 from .hidden import Carrier, Rules
@@ -197,13 +197,13 @@ def _cumsum(a, axis=None):
 
 @rule(np.transpose)
 def _transpose(a, axes=None):
-    order = range(a.ndim)[::-1] if axes is None else axes_of(tuple(axes), a.ndim)
+    order = range(a.ndim)[::-1] if axes is None else axes_of(axes, a.ndim)
     return a.moved(a._data.transpose(axes), order.index(a._axis))
 
 
 @rule(np.swapaxes)
 def _swapaxes(a, axis1, axis2):
-    axis1, axis2 = axes_of((axis1, axis2), a.ndim)
+    axis1, axis2 = axis_of(axis1, a.ndim), axis_of(axis2, a.ndim)
     return a.moved(a._data.swapaxes(axis1, axis2), {axis1: axis2, axis2: axis1}.get(a._axis, a._axis))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import Hidden, Recorded
+from ..autodiff import Hidden, Recorded, data_of
 from ..errors import NotDifferentiableError, TracedValueError
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..primitives import PRIMITIVES, is_own
@@ -220,9 +220,9 @@ class Traced(Operators):
     def __array__(self, dtype=None, copy=None):
         raise TracedValueError(
             f"{self.described()} cannot become a plain array, since what is computed from it would be lost to the "
-            "program: use NumPy's functions on it as it is (np.stack for np.array of several; where a is a plain array "
-            "and i a traced one, tg.nn.embedding(a, i) or tg.Tensor(a)[i] for a[i]; for one-hot rows, "
-            "i[:, None] == np.arange(k))"
+            "program: use NumPy's functions on it as it is (np.stack for np.array of several; np.eye(k)[i] for one-hot "
+            "rows; where a is a plain array that was made elsewhere and i a traced one, tg.nn.embedding(a, i) or "
+            "tg.Tensor(a)[i] for a[i])"
         )
 
     __bool__ = _no_number("the truth value")
@@ -244,3 +244,16 @@ class Traced(Operators):
             f"{self.described()} cannot be assigned into, since a program of NumPy calls would not show it: make a new "
             "one, `x = x.at[index].set(value)`, or `.add`"
         )
+
+
+class Constant(np.ndarray[Any, Any]):
+    """A plain array of the user's function that takes traced arrays as its index: ``np.eye(k)[labels]``."""
+
+    def __getitem__(self, index):
+        if any(isinstance(data_of(part), Traced) for part in (index if isinstance(index, tuple) else (index,))):
+            return call(operator.getitem, (np.asarray(self), _replaced_tensors(index)), {})
+        return super().__getitem__(index)
+
+
+def _replaced_tensors(index):
+    return tuple([data_of(part) for part in index]) if isinstance(index, tuple) else data_of(index)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..graph import Node
-from .recordings import DIVIDE, Change, Gradients, Pull, Recording, attempt, operation
+from .loss_parts import DIVIDE
+from .recordings import Recording, attempt, operation
+from .walks import Change, Gradients, Pull
 
 PRODUCTS = frozenset(("matmul", "linear"))
 

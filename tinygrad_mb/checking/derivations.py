@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..pytrees import Nest
+from ..wording import listed
 from . import hands
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
-from .recordings import Array, Gradients, Recording, lifted, nest_of
-from .reports import Report, Table, entry, listed, number, size
+from .recordings import Lost, Recording, lifted, nest_of
+from .reports import Report, Table, entry, number, size
+from .walks import Array, Gradients
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
 _KINK = "right but for the kink"
@@ -152,6 +154,8 @@ class _Check:
         return Case(recording, found, self.rtol)
 
     def report(self, changed: list[str], again: hands.Handed) -> DerivationReport:
+        if lost := self.recording.lost():
+            return _cut(lost)
         problems = [*hands.missing(self.handed, self.recording), *self._not_finite()]
         if changed:
             problems.append(
@@ -184,8 +188,8 @@ class _Check:
                 if settled:
                     verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
                                 for v in verdicts]  # fmt: skip
-            elif wrong is not None and (slopes := wrong.recording.disagreement()):
-                return _cut(*slopes)
+            elif wrong is not None and wrong.recording is not self.recording and (lost := wrong.recording.lost()):
+                return _cut(lost)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
                 if followed:
@@ -273,7 +277,7 @@ class _Check:
         u, note = fitted.array, ""
         right = name in self.given.hand and self.given.right(name)
         if not right and is_own(self.given, name):
-            u, right, note = u * (self.recording.weight or 1), True, "of each example's own loss"
+            u, right, note = u * (self.recording.parts.weight or 1), True, "of each example's own loss"
         return self._compared(name, u, true, right and not fitted.sentence, "the shape" if fitted.sentence else note)
 
     def _compared(self, name: str, u: Array, true: Array, right: bool, note: str) -> Verdict:
@@ -309,7 +313,7 @@ class _Check:
             return verdict._replace(error=0.0, note="not tested: 0 here")
         case = moved[0]
         right = case.right(name) or is_own(case, name)
-        u = case.hand[name] * ((case.recording.weight or 1) if right and not case.right(name) else 1)
+        u = case.hand[name] * ((case.recording.parts.weight or 1) if right and not case.right(name) else 1)
         return self._compared(name, u, case.recording.truth[name], right, verdict.note)
 
     def _probes(self, r: Recording) -> list[Case]:
@@ -355,15 +359,19 @@ def _vacuous(names: list[str], moved: list[Case]) -> str:
     return f"{says}: the comparison is at other params near these."
 
 
-def _cut(slope: float, recorded: float) -> DerivationReport:
+def _cut(lost: list[Lost]) -> DerivationReport:
+    slopes = [
+        f"in a random direction of {x.name} the loss has the slope {number(x.slope)}, and by its recorded gradient "
+        f"{number(x.recorded)}" for x in lost
+    ]  # fmt: skip
     return DerivationReport(
         False,
         "Nothing can be said of these gradients: the recorded gradient of your loss is not its slope.",
         [
-            f"In a random direction of params the loss has the slope {number(slope)}, and by its recorded gradient "
-            f"{number(recorded)}: float(), .item(), .numpy() or stop_gradient cuts it, so that a part of the loss "
-            "counts as a constant. Compute the loss from params by NumPy's functions, without converting on the way; "
-            "where the cut is meant, pass that part as an argument of the batch."
+            f"loss_fn loses a dependence on {listed([x.name for x in lost])}: {'; '.join(slopes)}. So float(), "
+            ".item(), .numpy(), .data or stop_gradient makes a part of the loss count as a constant. Compute the loss "
+            "from params by NumPy's functions, without converting on the way; where the cut is meant, pass that part "
+            "as an argument of the batch."
         ],
         [],
         [],

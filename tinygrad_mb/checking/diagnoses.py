@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
+from ..wording import listed
 from . import factors as factor_names
 from .candidates import Candidate, on_the_way_back
 from .catalogue import CATALOGUE, candidates
 from .factors import Factor
 from .parameters import Case, Local, Way, is_or_are, is_right, ways
-from .recordings import Array, Change, Gradients, Recording
-from .reports import listed, size
+from .recordings import Recording, attempt
+from .reports import size
+from .walks import Array, Change, Gradients, Stop
 from .wrong_batches import updated_too_early
 
 _NEARLY = 1e-4  # a relative error that is no factor
@@ -70,30 +73,44 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
     alone = _explained(cases, truth, known, 1)
     if alone is not None and (_is_of_all(alone, case) or all(local.key[0] == "regulariser" for local in alone)):
         return _told(alone)
-    made = []
-    for candidate, right in _unequal(candidates(r), case):
-        made.append((candidate, right))
-        if (found := _fits(candidate, cases, known, 0)) is not None:
-            return found
+    made: list[Made] = []
+    for one in _unequal(candidates(r), case):
+        made.append(one)
+        if one.right == case.hand.keys() & one.gradients.keys() and (said := _fits(one, cases, known, 0)) is not None:
+            return said
     early = updated_too_early(r, case.hand, case.close)
-    if early is not None and (found := _fits(early, cases, known, 0)) is not None:
-        return found
+    for one in _unequal([early] if early is not None else [], case):
+        made.append(one)
+        if (said := _fits(one, cases, known, 0)) is not None:
+            return said
     if alone is not None and all(local.number for local in alone):
         return _told(alone)
-    made += [(early, set())] if early is not None else []
-    for candidate, _ in made:
-        if (found := _fits(candidate, cases, known, 1, of_all=True)) is not None:
-            return found
+    nearly = []
+    for one in made:
+        found = _explained(cases[:1], [one.gradients], known, 1)
+        if found is not None:
+            nearly.append(one)
+            if _is_of_all(found, case) and (said := _fits(one, cases, known, 1, of_all=True)) is not None:
+                return said
     both = _explained(cases, truth, known, 2)
     if both is not None and all(local.number for local in both):
         return _told(both)
-    for candidate, _ in made:
-        if (found := _fits(candidate, cases, known, 1)) is not None:
-            return found
+    for one in nearly:
+        if (said := _fits(one, cases, known, 1)) is not None:
+            return said
     for pair in _pairs(made, case):
-        if (found := _fits(pair, cases, known, 0)) is not None:
-            return found
+        if (said := _fits(pair, cases, known, 0)) is not None:
+            return said
     return _told(alone or both or {})
+
+
+class Made(NamedTuple):
+    """A mistake made on the first batch: the gradients that come out, and which of those handed in they are."""
+
+    candidate: Candidate
+    gradients: Gradients
+    change: Change | None
+    right: set[str]
 
 
 def _in_part(cases: Sequence[Case]) -> list[Diagnosis]:
@@ -133,8 +150,8 @@ def _is_of_all(found: Found, case: Case) -> bool:
     return all(local.number and every <= set(names) for local, names in found.items())
 
 
-def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate, set[str]]]:
-    """The candidates that differ from the truth and from each other, and what each of them explains.
+def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[Made]:
+    """The mistakes that differ from the truth and from each other.
 
     Gradients are known again by two sums of their entries, with weights that no coincidence evens out.
     """
@@ -151,25 +168,46 @@ def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[tuple[Candidate
         at = mark(made) if made is not None else np.nan
         if made is not None and np.isfinite(at) and (abs(np.array(marks) - at) > 1e-8 * (1 + abs(at))).all():
             marks.append(at)
-            yield candidate, _right(made, case)
+            change = candidate.change(case.recording) if candidate.change is not None else None
+            yield Made(candidate, made, change, _right(made, case))
 
 
 def _right(gradients: Gradients, case: Case) -> set[str]:
     """The names of what was handed in that is equal to these gradients."""
-    truth = case.recording.truth
-    return {n for n, u in case.hand.items() if n in gradients and case.close(u, gradients[n], truth[n])}
+    return {n for n in case.hand if n in gradients and _is_equal(case, n, gradients[n])}
 
 
-def _pairs(made: list[tuple[Candidate, set[str]]], case: Case) -> Iterator[Candidate]:
+def _is_equal(case: Case, name: str, g: Array) -> bool:
+    """Whether a gradient is what was handed in; error terms of the examples' own losses are as good as their shares."""
+    u, r = case.hand[name], case.recording
+    if case.close(u, g, r.truth[name]):
+        return True
+    own = name not in r.params and r.parts.is_mean and r.parts.weight is not None
+    return own and case.close(u, g / (r.parts.weight or 1), r.truth[name])
+
+
+def _other(case: Case, name: str) -> Callable[[Array | None], bool]:
+    """Whether a gradient is none, or another one than was handed in."""
+    return lambda g: g is None or not _is_equal(case, name, g)
+
+
+def _pairs(made: list[Made], case: Case) -> Iterator[Made]:
     """Two mistakes on the way back: one explains more of the parameters than none does, or both are made throughout."""
-    before = _right(case.recording.truth, case)
-    on_the_way = [c for c, _ in made if c.change is not None]
-    firsts = [c for c, right in made if c.change is not None and right > before]
-    whole = [c for c in on_the_way if c.whole and c not in firsts][:_MOST_WHOLE]
-    for one in firsts:
-        yield from [_joined(one, other) for other in on_the_way if other is not one]
-    for k, one in enumerate(whole):
-        yield from [_joined(one, other) for other in whole[k + 1 :]]
+    r = case.recording
+    before = _right(r.truth, case)
+    on_the_way = [one for one in made if one.change is not None]
+    firsts = [one for one in on_the_way if one.right > before]
+    whole = [one for one in on_the_way if one.candidate.whole and one not in firsts][:_MOST_WHOLE]
+    stop: Stop = {r.index[n]: _other(case, name) for name, n in r.wanted.items() if name in case.hand and n in r.index}
+    for one, other in [
+        *[(one, other) for one in firsts for other in on_the_way if other is not one], *combinations(whole, 2)
+    ]:  # fmt: skip
+        assert one.change is not None
+        assert other.change is not None
+        both = one.change.joined(other.change)
+        gradients = attempt(partial(r.back, both, stop)) if both is not None else None
+        if gradients is not None:
+            yield Made(_joined(one.candidate, other.candidate), gradients, both, set())
 
 
 def _joined(one: Candidate, other: Candidate) -> Candidate:
@@ -184,15 +222,13 @@ def _joined(one: Candidate, other: Candidate) -> Candidate:
     return on_the_way_back(one.number, f"{one.claim}; and {other.claim}", change, other.number)
 
 
-def _fits(
-    candidate: Candidate, cases: Sequence[Case], known: Known, more: int, of_all: bool = False
-) -> list[Diagnosis] | None:
-    """What there is to say if a candidate, with at most so many mistakes besides, explains everything."""
-    bases: list[Gradients] = []
+def _fits(one: Made, cases: Sequence[Case], known: Known, more: int, of_all: bool = False) -> list[Diagnosis] | None:
+    """What there is to say if a mistake, with at most so many besides, explains everything."""
+    candidate, bases = one.candidate, list[Gradients]()
     found: Found | None = None
     for k, case in enumerate(cases):
-        made = candidate.make(case.recording)
-        if made is None:
+        made = candidate.make(case.recording) if k else one.gradients
+        if made is None or not all(np.isfinite(g).all() for g in made.values()):
             return None
         bases.append(made)
         found = _explained(cases[: k + 1], bases, known, more)

@@ -52,9 +52,10 @@ class Level(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """How a claimed slope compares: ``kind`` is "right", "wrong", "kink" or "undecided".
+    """How a claimed slope compares: ``kind`` is "right", "wrong", "kink", "undecided", "not finite" or "no derivative".
 
-    A kink is where the slopes on both sides differ; there, any value from the one to the other is right.
+    A kink is where the slopes on both sides differ; there, any value from the one to the other is right.  What is not
+    finite is wrong, unless there is no derivative: the slope grows without bound, as that of a square root does at 0.
     """
 
     kind: str
@@ -119,6 +120,32 @@ def levels(line: Line, at_zero: float, noise: float, unit: float, scale: float) 
         yield Level(value, disagreement + rounding, rounding > disagreement, origin, bent, low, high)
 
 
+def beside(line: Line, at_zero: float, scale: float) -> tuple[bool, str]:
+    """Whether the slope at 0 is infinite, and what a function does on both sides of 0, as a clause.
+
+    The slopes over shorter and shorter distances come to rest where there is a derivative, so that from one to the next
+    they change less and less; where they go on to grow, there is none.
+    """
+    steps = [FIRST_STEP * scale * FINER**k for k in range(MOST_LEVELS - 1)]
+    bounded = []
+    for sign in 1, -1:
+        slopes = [(float(line(sign * h)) - at_zero) / (sign * h) for h in steps]
+        if not np.isfinite(slopes).all():
+            continue
+        growth = np.diff(np.abs(slopes))
+        if growth.min() > 1e-6 * abs(slopes[-1]) and growth[-1] > 0.8 * growth[0]:
+            return True, (
+                f"there is no derivative here, since the slope grows without bound towards this point: it is "
+                f"{slopes[0]:.3g} over a distance of {steps[0]:.0e}, {slopes[-1]:.3g} over {steps[-1]:.0e}"
+            )
+        bounded.append(slopes[-1])
+    if not bounded:
+        return False, "the function's values beside it are not finite"
+    if len(bounded) == 1:
+        return False, f"the function has a slope of {bounded[0]:.3g} on one side, and no finite values on the other"
+    return False, f"the slopes on both sides are {bounded[1]:.3g} and {bounded[0]:.3g}"
+
+
 def is_analytic(line: Line, scale: float, doubt: float) -> bool:
     """Whether no part of a slope as large as ``doubt`` comes from what is not analytic.
 
@@ -163,8 +190,10 @@ def judge(
         return Verdict("kink" if low - slack <= claimed <= high + slack else "wrong", nearest, slack, origin)
     smooth = [level for level in seen if not level.bent]
     if not smooth:
-        why = "the function's values beside it are not finite" if not seen else "the differences do not settle"
-        return Verdict("undecided", math.nan, math.inf, why)
+        infinite, why = beside(line, at_zero, scale)
+        if infinite and not seen:
+            return Verdict("no derivative", math.nan, math.inf, why)
+        return Verdict("undecided", math.nan, math.inf, "the differences do not settle" if seen else why)
     best = min(smooth, key=lambda level: level.error)
     tolerance = best.error + rtol * abs(best.value) + 1e-12 * unit
     if abs(claimed - best.value) > tolerance:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from ..graph import Node
 from .candidates import PRODUCTS
-from .recordings import DIVIDE, MEAN, Recording, operation
+from .loss_parts import DIVIDE, MEAN
+from .recordings import Recording, operation
 from .reports import number
 
 _CLOSE = 1e-6
@@ -47,19 +48,19 @@ def _factors(r: Recording, of_some: bool) -> Iterator[Factor]:
     yield Factor(5, "the sign is wrong" + ("" if of_some else " (y - f for f - y)"), _always(-1.0), _nothing)
     yield Factor(4, "there is a 2 too many, or the loss's 1/2 is missing", _always(2.0), _nothing)
     yield Factor(4, "the 2 of the square is missing, or there is a 1/2 too many", _always(0.5), _nothing)
-    if r.is_mean:
+    if r.parts.is_mean:
         yield Factor(1, "the 1/m of the mean is missing", _examples, _has_examples)
         yield Factor(2, "it is divided by m twice", _one_over(_examples), _has_examples)
     else:
         yield Factor(2, "it is divided by m, and the loss is a sum", _one_over(_examples), _has_examples)
         yield Factor(1, "it is multiplied by m", _examples, _has_examples)
-    if r.weight is not None and not any(math.isclose(r.weight, w, rel_tol=_CLOSE) for w in (1, 1 / r.m)):
+    if r.parts.weight is not None and not any(math.isclose(r.parts.weight, w, rel_tol=_CLOSE) for w in (1, 1 / r.m)):
         yield Factor(1, "the loss's own division is missing", _one_over(_weight), _has_weight)
         claim = "it is divided by the number of examples, and the loss is not"
         yield Factor(3, claim, lambda r: 1 / (r.m * _weight(r)), _has_weight)
         claim = "it is divided by the number of all elements, and the loss is not"
         yield Factor(3, claim, lambda r: 1 / (_elements(r) * _weight(r)), _has_weight)
-    if of_some or r.losses is None:
+    if of_some or r.parts.losses is None:
         return
     cost = _cost(r)
     divisors = _divisors(r, cost)
@@ -83,11 +84,11 @@ def _examples(r: Recording) -> float:
 
 
 def _weight(r: Recording) -> float:
-    return r.weight or 1.0
+    return r.parts.weight or 1.0
 
 
 def _elements(r: Recording) -> int:
-    return 1 if r.losses is None else math.prod(r.nodes[r.losses].shape)
+    return 1 if r.parts.losses is None else math.prod(r.nodes[r.parts.losses].shape)
 
 
 def _nothing(r: Recording) -> str:
@@ -104,8 +105,8 @@ def _has_weight(r: Recording) -> str:
 
 def _cost(r: Recording) -> list[Node]:
     """The examples' losses, and what they are made of, as far back as the prediction."""
-    assert r.losses is not None
-    found = [r.nodes[r.losses]]
+    assert r.parts.losses is not None
+    found = [r.nodes[r.parts.losses]]
     for node in found:
         if node.op is None or operation(node).name in PRODUCTS:
             continue
@@ -117,7 +118,7 @@ def _cost(r: Recording) -> list[Node]:
 
 def _divisors(r: Recording, cost: Sequence[Node]) -> list[float]:
     """What the loss divides by besides the number of examples."""
-    found = [1 / (r.m * r.weight)] if r.weight else []
+    found = [1 / (r.m * r.parts.weight)] if r.parts.weight else []
     for node in cost:
         if node.op is MEAN:
             found.append(math.prod(node.inputs[0].shape) / math.prod(node.shape))
@@ -164,7 +165,7 @@ def named(recordings: Sequence[Recording], values: Sequence[float], known: list[
     value = values[0]
     if any(not math.isclose(v, value, rel_tol=_CLOSE, abs_tol=1e-12) for v in values):
         return []
-    if recordings[0].weight == 1 and value and _is_whole(1 / value) and 1 / value > 1:
+    if recordings[0].parts.weight == 1 and value and _is_whole(1 / value) and 1 / value > 1:
         n = round(1 / value)
         claim = f"{n} parts, such as replicas, are averaged, and the loss is their sum"
         return [(Factor(16, claim, _always(1 / n), lambda r: "at every batch size"),)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import CIRCLE, EPS, Verdict, complex_slope, is_analytic, judge, noise_of
+from .differences import CIRCLE, EPS, Verdict, beside, complex_slope, is_analytic, judge, noise_of
 from .outcomes import Entry, GradcheckReport, Outcome
 from .subjects import Subject, subject_of
 
@@ -45,7 +45,10 @@ class _Check:
         self.largest = float(np.abs(flat[np.isfinite(flat)]).max(initial=0.0))
         self.size, self.noise = subject.size, EPS * subject.size
         if self.finite and self.entries:
-            near = {k: v * np.where(x, np.minimum(1, np.abs(x)), 1) for k, v, x in self._random_steps()}
+            near = {
+                k: v * np.where(x, np.minimum(1, np.abs(x)), 1) * np.isfinite(self.gradient[k])
+                for k, v, x in self._random_steps()
+            }
             noise, size = noise_of(subject.along(near), subject.value)
             self.size, self.noise = max(self.size, size), max(self.noise, noise)
             self._choose_method(near)
@@ -72,8 +75,6 @@ class _Check:
 
     def _choose_method(self, direction: dict[int, Any]) -> None:
         """The complex step if the function lets complex numbers through, and one central difference agrees with it."""
-        if self.order > 1:
-            return self._central("derivatives of a gradient are real")
         line, value = self.subject.along(direction), self.subject.value
         try:
             ahead = complex_slope(line)
@@ -137,10 +138,11 @@ class _Check:
         g, leaf = self.gradient[k], self.subject.leaves[k]
         index = tuple(int(i) for i in np.unravel_index(place, leaf.shape))
         claimed = float(g.flat[place])
+        line, scale = self.subject.towards(k, place)
         if not math.isfinite(claimed):
-            verdict = Verdict("not finite", math.nan, math.nan, "")
+            infinite, why = beside(line, self.subject.value, scale)
+            verdict = Verdict("no derivative" if infinite else "not finite", math.nan, math.nan, why)
         else:
-            line, scale = self.subject.towards(k, place)
             verdict = self.compare(claimed, line, self._unit(k, scale), scale, trusting)
         return Entry(self.subject.paths[k], index, claimed, verdict.reference, verdict.tolerance, verdict.origin,
                      verdict.kind)  # fmt: skip
@@ -196,8 +198,8 @@ class _Check:
 
 
 def _badness(e: Entry) -> tuple[int, float]:
-    """What to show first: what is not finite, what is wrong by much, what could not be decided, the rest."""
-    order = ("kink", "right", "undecided", "wrong", "not finite").index(e.kind)
+    """What to show first: what is not finite, what has no derivative, what is wrong by much, what is undecided."""
+    order = ("kink", "right", "undecided", "wrong", "no derivative", "not finite").index(e.kind)
     return order, e.error / e.tolerance if e.tolerance and math.isfinite(e.error / e.tolerance) else 0.0
 
 
@@ -215,7 +217,7 @@ def gradcheck(
     ``inputs`` are arrays or nests of arrays (dicts of parameters, modules); all that are of floating-point numbers are
     differentiated by, or those in the arguments ``argnums``.  Narrow numbers are widened to float64.  ``fn`` returns an
     array or a nest; of several numbers, the sum with random weights is differentiated.  ``order=2`` also checks the
-    derivatives of the gradient.
+    derivatives of the gradient, as those of any function: the engine's gradient is run on complex numbers, too.
 
     The reference is the complex step where ``fn`` lets complex numbers through and one central difference confirms it,
     and central differences otherwise.  All of up to 1000 entries are compared; of more, a random sample of 200, and the
@@ -223,7 +225,7 @@ def gradcheck(
     entry may be off by, as a part of it, besides the error of the reference.  ``seed`` is for whatever is random.
 
     Where the slopes on both sides of a point differ, as at 0 for ``abs``, any value from the one to the other is right,
-    and the entry is counted as a kink.
+    and the entry is counted as a kink.  Where the slope is infinite there is none, and the check fails.
 
     The report prints itself; it is true if all is right, and has ``assert_ok()``.
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..autodiff import data_of
 from ..pytrees import Nest
-from .recordings import Array, Gradients, Recording, nest_of, own
-from .reports import listed
+from ..wording import listed
+from .recordings import Recording, nest_of, own
+from .walks import Array, Gradients
 
 _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
 

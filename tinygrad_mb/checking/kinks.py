@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..wording import listed
 from .candidates import place
-from .recordings import Array, Change, Pull, Recording, operation
-from .reports import listed, number
+from .recordings import Recording, operation
+from .reports import number
+from .walks import Array, Change, Pull
 
 _SLOPES = {  # the derivatives that are as good as each other at a corner
     **dict.fromkeys(("relu", "maximum", "minimum"), (1.0, 0.5, 0.0)),
@@ -63,7 +65,7 @@ def _explains(slopes: dict[str, float], case: Any) -> bool:
     """Whether these derivatives at the corners give what was handed in."""
     r = case.recording
     made = r.back(Change(edges=_edges(r, slopes)))
-    return all(case.close(u, made[name], r.truth[name]) for name, u in case.hand.items())
+    return made is not None and all(case.close(u, made[name], r.truth[name]) for name, u in case.hand.items())
 
 
 def _kind(recording: Recording, k: int) -> str:

@@ -9,11 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-from .reports import Report, Table, entry, listed, number, size
+from ..wording import listed
+from .reports import Report, Table, entry, number, size
 from .rules import wrong_rules
 from .subjects import Arrays, Subject
 
 _MOST_ROWS = 12
+_FINE = ("right", "kink")
+_KINDS = ("wrong", "not finite"), ("no derivative",), ("undecided",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Entry:
     value              what the engine says
     reference          what it should be
     tolerance, origin  how far it may be from that, and where this comes from
-    kind               "right", "kink", "wrong", "undecided" or "not finite"
+    kind               "right", "kink", "wrong", "undecided", "not finite" or "no derivative"
     """
 
     input: str
@@ -74,8 +77,8 @@ class Outcome:
 
     @cached_property
     def wrong(self) -> list[Entry]:
-        """The entries that are wrong, not finite, or could not be decided, worst first."""
-        return self.of_kind("wrong", "not finite", "undecided")
+        """The entries that are neither right nor at a kink, worst first."""
+        return [e for e in self.found if e.kind not in _FINE]
 
     @property
     def finite(self) -> bool:
@@ -104,10 +107,11 @@ class Outcome:
         name = self.subject.name
         if not self.finite:
             return f"{name}: it returns numbers that are not finite, so that there is no gradient to check."
-        wrong, undecided = len(self.of_kind("wrong", "not finite")), len(self.of_kind("undecided"))
+        wrong, none, undecided = [len(self.of_kind(*kinds)) for kinds in _KINDS]
         parts = [_count(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
+        parts += [_count(none, "entry") + (" has" if none == 1 else " have") + " no derivative"] * bool(none)
         parts += [_count(undecided, "entry") + " could not be decided"] * bool(undecided)
-        return f"{name}: {' and '.join(parts)}, of {self.what} checked ({self.method})."
+        return f"{name}: {listed(parts)}, of {self.what} checked ({self.method})."
 
     def details(self) -> Iterator[str | Table]:
         """What is wrong, and what to look at."""
@@ -115,11 +119,11 @@ class Outcome:
             yield from self._not_finite()
             return
         worst = self.wrong[0]
-        if worst.kind == "not finite":
-            yield f"{worst} is {number(worst.value)}."
+        if worst.kind in ("not finite", "no derivative"):
+            yield f"{worst} is {number(worst.value)}: {worst.origin}."
         elif worst.kind == "undecided":
             yield f"{worst} is {number(worst.value)}, and {worst.origin}."
-            if self.roughness > 1e-10:
+            if self.roughness > 1e-10 and math.isfinite(worst.reference):
                 yield (
                     f"The function's values are rough, by {size(self.roughness)} of their size: does "
                     "it compute in float32 somewhere, or round?"
@@ -156,7 +160,7 @@ class Outcome:
         rows = []
         for path, leaf in zip(self.subject.paths, self.subject.leaves, strict=True):
             mine = [e for e in self.found if e.input == path]
-            wrong = sum(e.kind in ("wrong", "not finite", "undecided") for e in mine)
+            wrong = sum(e.kind not in _FINE for e in mine)
             rows.append([path, str(leaf.shape), f"{len(mine):,}", f"{wrong:,}" if wrong else "-"])
         rows.sort(key=lambda row: row[3] == "-")
         more = [["...", "", "", ""]] if len(rows) > _MOST_ROWS else []
@@ -210,7 +214,7 @@ class GradcheckReport(Report):
     method       "complex step" or "central differences", of the first order
     reason       why it is not the complex step; empty if it is
     worst        the entry that is farthest from its reference, by its tolerance; None if there are no entries
-    wrong        the entries that are wrong, not finite or could not be decided, worst first
+    wrong        the entries that are neither right nor at a kink, worst first
     kinks        the entries at kinks
     outcomes     the comparison of the gradient, and that of its derivatives if these were asked for
     evaluations  how often the function was called with plain arrays

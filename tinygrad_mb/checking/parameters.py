@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..wording import listed
 from . import factors
 from .factors import Factor
-from .recordings import Array, Gradients, Recording
-from .reports import listed, number
+from .recordings import Recording
+from .reports import number
+from .walks import Array, Gradients
 
 _CLOSE = 1e-6
 _ROUNDING = 100  # times what the truth moves by if its inputs move in their last digits
@@ -47,9 +49,9 @@ class Case(NamedTuple):
 def is_own(case: Case, name: str) -> bool:
     """Whether what was handed in are right error terms of the examples' own losses, and not their shares in a mean."""
     r = case.recording
-    if name in r.params or name not in case.hand or not r.is_mean or r.weight is None:
+    if name in r.params or name not in case.hand or not r.parts.is_mean or r.parts.weight is None:
         return False
-    return case.close(case.hand[name] * r.weight, r.truth[name], r.truth[name])
+    return case.close(case.hand[name] * r.parts.weight, r.truth[name], r.truth[name])
 
 
 def is_right(case: Case) -> bool:
@@ -92,17 +94,17 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 
     if close(bases):
         return [()]
-    own = name not in recordings[0].params and all(r.is_mean for r in recordings)
-    if own and close([b / (r.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
+    own = name not in recordings[0].params and all(r.parts.is_mean for r in recordings)
+    if own and close([b / (r.parts.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
         return [()]  # error terms of the examples' own losses are as good as their shares in a mean
     found = _scaled(cases, bases, name, known, close, ())
     if bases[0].ndim == 2 and bases[0].shape[0] == bases[0].shape[1]:
         turned = [b.T for b in bases]
         found += [(_TRANSPOSED,)] if close(turned) else _scaled(cases, turned, name, known, close, (_TRANSPOSED,))
-    if bases[0].ndim <= 1 and all(r.rows for r in recordings):
+    if bases[0].ndim <= 1 and all(r.parts.rows for r in recordings):
         for i, which in ((0, "first"), (-1, "last")):
-            rows = [r.rows[i][name] for r in recordings]
-            whole = [row / (r.weight or 1) for row, r in zip(rows, recordings, strict=True)]
+            rows = [r.parts.rows[i][name] for r in recordings]
+            whole = [row / (r.parts.weight or 1) for row, r in zip(rows, recordings, strict=True)]
             row = _row(which, recordings[0].m)
             if close(rows) or close(whole):
                 found.append((row,))
@@ -222,7 +224,7 @@ def _regularised(
     r = cases[0].recording
     if name not in r.params:
         return []
-    choices = [r.regularisers] + ([[k] for k in r.regularisers] if len(r.regularisers) > 1 else [])
+    choices = [r.parts.regularisers] + ([[k] for k in r.parts.regularisers] if len(r.parts.regularisers) > 1 else [])
     for terms in choices:
         found = _with_terms(cases, bases, name, known, close, terms)
         if found:
@@ -236,9 +238,9 @@ def _with_terms(
     """What can have been done to some terms of the regulariser."""
     recordings = [case.recording for case in cases]
     r = recordings[0]
-    parts = [q.part_of(chosen).get(name, np.zeros(())) for q in recordings]
+    parts = [q.parts.part_of(chosen).get(name, np.zeros(())) for q in recordings]
     has_part = bool(abs(parts[0]).max(initial=0) > 0)
-    if not has_part and chosen != r.regularisers:
+    if not has_part and chosen != r.parts.regularisers:
         return []
     terms = parts if has_part else [q.value(q.params[name]) for q in recordings]
     if any(t is None for t in terms):
@@ -246,7 +248,7 @@ def _with_terms(
     data = [b - p for b, p in zip(bases, parts, strict=True)]
     given = [(case.hand[name], d, t) for case, d, t in zip(cases, data, terms, strict=True)]
     strength = 1.0 if has_part else _strength_elsewhere(r)
-    what = "the regulariser" if chosen == r.regularisers else "a term of the regulariser"
+    what = "the regulariser" if chosen == r.parts.regularisers else "a term of the regulariser"
     for fits in (
         [(1.0, _fit(u - d, t)) for u, d, t in given],
         [(_fit(u - strength * t, d), strength) for u, d, t in given],
@@ -272,8 +274,8 @@ def _with_terms(
 
 def _strength_elsewhere(r: Recording) -> float:
     """What a regulariser multiplies other parameters by in their gradients; 0 if none does so."""
-    for term in r.regularisers:
-        for name, part in r.part_of([term]).items():
+    for term in r.parts.regularisers:
+        for name, part in r.parts.part_of([term]).items():
             if name in r.params and part.any():
                 value = r.value(r.params[name])
                 strength = _fit(part, value)
@@ -311,7 +313,7 @@ def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
         return None
     if np.ptp(strengths) > _CLOSE * abs(strengths[0]) or abs(strengths[0]) < _CLOSE:
         return None
-    others = any(abs(g).max(initial=0) > 0 for g in r.regularisation.values())
+    others = any(abs(g).max(initial=0) > 0 for g in r.parts.regularisation.values())
     claim = "the regulariser is applied where the loss has none" if others else "the loss has no regulariser"
     return Local(
         ("regulariser", "where none is"),
@@ -331,11 +333,12 @@ def _fit(u: Array, b: Array) -> float:
 
 def _fit_two(u: Array, b: Array, t: Array) -> tuple[float, float]:
     """The numbers a and c for which a b + c t is nearest to u."""
-    columns = np.stack([np.ravel(b), np.ravel(np.broadcast_to(t, np.shape(b)))], axis=1)
-    if len(columns) < 3:  # with so few numbers everything would fit
+    if b.size < 3:  # with so few numbers everything would fit
         return np.nan, np.nan
-    a, c = np.linalg.lstsq(columns, np.ravel(u), rcond=None)[0]
-    return float(a), float(c)
+    along = _fit(t, b)
+    rest = t - along * b
+    c = _fit(u - _fit(u, b) * b, rest)
+    return _fit(u - c * t, b), c
 
 
 def is_or_are(names: Sequence[str]) -> str:

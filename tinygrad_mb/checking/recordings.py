@@ -1,70 +1,33 @@
-"""A loss on one batch, recorded with every value, and the ways back through it: the right one, and wrong ones."""
+"""A loss on one batch, recorded with every value: its true gradients, and the same loss on other batches."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autodiff import Hidden, data_of, gradient
-from ..broadcasting import unbroadcast
 from ..errors import NotDifferentiableError, ShapeError
 from ..graph import Node, ancestors
 from ..modes import enable_grad, keep_values, no_grad
-from ..primitives import OUT, PRIMITIVES, Primitive
+from ..primitives import Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
 from .differences import judge, noise_of
-
-Array = Any
-Gradients = dict[str, Array]
-Pull = Callable[[Array, Node, Any], Array]
-
-ADD, SUBTRACT, NEGATIVE = PRIMITIVES[np.add], PRIMITIVES[np.subtract], PRIMITIVES[np.negative]
-MULTIPLY, DIVIDE = PRIMITIVES[np.multiply], PRIMITIVES[np.divide]
-MEAN, SUM = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
-LINEAR = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, MEAN, SUM, PRIMITIVES[np.positive]))
+from .loss_parts import Parts
+from .walks import Array, Change, Gradients, Stop, Walk
 
 
-@dataclass(frozen=True)
-class Change:
-    """What is done differently on a way back; nodes are given by their places in ``Recording.nodes``.
+class Lost(NamedTuple):
+    """A slope of the loss that is not the recorded one; ``name`` says of which parameter, or params."""
 
-    at     what becomes of the cotangent of a node
-    edges  rules in the place of those of (node, position of the argument)
-    jumps  (an older node, what it gets from the cotangent of this one) in the place of all rules of a node
-    joins  what becomes of the contributions of several uses, in the place of their sum
-    saved  (k, what becomes of the arrays, if not of parameters alone, that the rules of nodes up to k read)
-    """
-
-    at: dict[int, Callable[[Array], Array]] = field(default_factory=dict)
-    edges: dict[tuple[int, int], Pull] = field(default_factory=dict)
-    jumps: dict[int, tuple[int, Callable[[Array], Array]]] = field(default_factory=dict)
-    joins: dict[int, Callable[[list[Array]], Array]] = field(default_factory=dict)
-    saved: tuple[int, Callable[[Array], Array]] | None = None
-
-    def joined(self, other: Change) -> Change | None:
-        """Both at once; None where they are about the same place."""
-        same_edges = self.edges.keys() & other.edges.keys()
-        same_nodes = (self.at.keys() & other.at.keys()) | (self.joins.keys() & other.joins.keys())
-        jumped = self.jumps.keys() & ({n for n, _ in other.edges} | other.jumps.keys())
-        if same_edges or same_nodes or jumped or (self.saved and other.saved):
-            return None
-        return Change(
-            self.at | other.at,
-            self.edges | other.edges,
-            self.jumps | other.jumps,
-            self.joins | other.joins,
-            self.saved or other.saved,
-        )
-
-
-RIGHT = Change()
+    name: str
+    slope: float
+    recorded: float
 
 
 class Recording:
@@ -97,7 +60,7 @@ class Recording:
             self.loss = loss.mean() if self.per_example else loss
         self.root = self.loss.node
         self.params = {path: leaf.node for leaf, (_, path) in zip(leaves, named_leaves(params), strict=True)}
-        self.nodes = ancestors(self.root)[::-1]
+        self.nodes = _in_order(self.root)
         self.index = {node: k for k, node in enumerate(self.nodes)}
         inputs = set(self.params.values())
         self.named = {n.name: n for n in self.nodes if n.name and n not in inputs and n.plan is not None}
@@ -105,11 +68,15 @@ class Recording:
 
     def _gradients(self) -> Gradients:
         """Those by parameters and named tensors, as the engine computes them; what vmap names has none of its own."""
-        wanted = self.params | {name: n for name, n in self.named.items() if name not in self.params}
-        found = gradient({self.root: np.ones(())}, list(wanted.values()))
-        by_name = {name: found.get(n, np.zeros(n.shape)) for name, n in wanted.items()}
+        found = gradient({self.root: np.ones(())}, list(self.wanted.values()))
+        by_name = {name: found.get(n, np.zeros(n.shape)) for name, n in self.wanted.items()}
         self.named = {name: n for name, n in self.named.items() if not isinstance(by_name[name], Hidden)}
         return {name: np.asarray(g) for name, g in by_name.items() if not isinstance(g, Hidden)}
+
+    @property
+    def wanted(self) -> dict[str, Node]:
+        """Parameters and named tensors."""
+        return self.named | self.params
 
     @cached_property
     def followed(self) -> bool:
@@ -118,9 +85,8 @@ class Recording:
             found = self.flow
         except Exception:  # arrays with hidden axes, and whatever else only the engine's own walk knows of
             return False
-        wanted = self.params | self.named
         return all(
-            abs(found.get(wanted[name], 0.0) - g).max(initial=0) <= 1e-9 * abs(g).max(initial=0)
+            abs(found.get(self.wanted[name], 0.0) - g).max(initial=0) <= 1e-9 * abs(g).max(initial=0)
             for name, g in self.truth.items()
         )
 
@@ -147,10 +113,26 @@ class Recording:
         other = self.on(self.batch.leaves, nudged)
         return other if other is not None and other.signature == self.signature else None
 
-    def disagreement(self) -> tuple[float, float] | None:
-        """The slope of the loss in a random direction and what its recorded gradient says, where they disagree."""
+    def lost(self) -> list[Lost]:
+        """Where the recorded gradient is not the slope of the loss: by which parameters, or else by all together."""
         rng, params = np.random.default_rng(0), self.nest.leaves
-        direction = [rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in params]
+        directions = []
+        for x, name in zip(params, self.params, strict=True):
+            v = rng.normal(size=np.shape(x)) * np.maximum(1, abs(x))
+            length = np.sqrt(np.square(self.truth[name] * v).sum())  # none shall be too small to be seen
+            directions.append(v * min(max(1 / length, 1e-2), 1e2) if length else v)
+        together = self._lost_along(directions, "params")
+        if together is None:
+            return []
+        alone = [
+            lost for k, name in enumerate(self.params)
+            if (lost := self._lost_along([v if j == k else 0 * v for j, v in enumerate(directions)], name)) is not None
+        ]  # fmt: skip
+        return alone or [together]
+
+    def _lost_along(self, direction: list[Array], name: str) -> Lost | None:
+        """The slope of the loss in a direction of params and what its recorded gradient says, where they disagree."""
+        params = self.nest.leaves
         parts = [self.truth[name] * v for name, v in zip(self.params, direction, strict=True)]
         claimed, value = float(sum([part.sum() for part in parts])), float(self.loss.item())
 
@@ -161,7 +143,8 @@ class Recording:
             noise, size = noise_of(line, value)
             unit = max(float(np.sqrt(sum([np.square(part).sum() for part in parts]))), 1e-2 * size, 1e-300)
             verdict = judge(claimed, line, value, noise, unit, rtol=1e-6)
-        return (verdict.reference, claimed) if verdict.kind == "wrong" else None
+        wrong = verdict.kind == "wrong" and abs(verdict.reference - claimed) > 1e-5 * unit
+        return Lost(name, verdict.reference, claimed) if wrong else None
 
     def loss_at(self, params: Sequence[Array]) -> float:
         """The loss of this batch for other parameters, with nothing recorded."""
@@ -192,78 +175,20 @@ class Recording:
             return x
         return x.value
 
-    def back(self, change: Change = RIGHT, start: dict[Node, Array] | None = None) -> Gradients:
-        """The cotangents of parameters and named tensors on the way back with this change."""
-        found = self.cotangents(change, start)
-        wanted = self.params | {name: n for name, n in self.named.items() if name not in self.params}
-        return {name: found.get(n, np.zeros(n.shape)) for name, n in wanted.items()}
-
-    def cotangents(self, change: Change = RIGHT, start: dict[Node, Array] | None = None) -> dict[Node, Array]:
-        """Those of all nodes."""
-        at, edges, jumps, joins, saved = change.at, change.edges, change.jumps, change.joins, change.saved
-        parts = {n: [g] for n, g in (start or {self.root: np.ones(())}).items()}
-        found: dict[Node, Array] = {}
-        for k in range(len(self.nodes) - 1, -1, -1):
-            node = self.nodes[k]
-            if node not in parts:
-                continue
-            g = joins[k](parts[node]) if k in joins else sum(parts[node][1:], parts[node][0])
-            if k in at:
-                g = np.broadcast_to(at[k](g), node.shape)
-            found[node] = g
-            if node.op is None or node.plan is None:
-                continue
-            if k in jumps:
-                older, made = jumps[k]
-                target = self.nodes[older]
-                parts.setdefault(target, []).append(unbroadcast(made(g), target.shape))
-                continue
-            arrays = node.saved
-            if saved is not None and k <= saved[0] and arrays is not None:
-                sources = [node if at == OUT else node.inputs[at] for at in node.plan.saves]
-                arrays = tuple([
-                    x if source in self.of_parameters else saved[1](x)
-                    for source, x in zip(sources, arrays, strict=True)
-                ])  # fmt: skip
-            for rule in node.plan.rules:
-                pull = edges.get((k, rule.position), rule.pull)
-                parent = node.inputs[rule.position]
-                c = np.asarray(pull(g, node, arrays))
-                if c.shape != parent.shape:  # a wrong rule may give less than the right one
-                    c = unbroadcast(np.broadcast_to(c, np.broadcast_shapes(c.shape, parent.shape)), parent.shape)
-                parts.setdefault(parent, []).append(c)
-        return found
-
     @cached_property
+    def walk(self) -> Walk:
+        """The ways back; raises where only the engine's own walk knows how."""
+        return Walk(self.nodes, self.of_parameters)
+
+    @property
     def flow(self) -> dict[Node, Array]:
         """The true cotangents of all nodes."""
-        return self.cotangents()
-
-    def order(self) -> list[str]:
-        """Parameters and named tensors in the order in which backward gets to know them."""
-        last = {
-            name: min([self.index[user] for user, _ in self.users.get(node, ())], default=-1)
-            for name, node in (self.named | self.params).items()
-        }
-        return sorted(last, key=lambda name: -last[name])
-
-    # ------------------------------------------------------------------------------- the parts of a loss
+        return self.walk.flow
 
     @cached_property
-    def terms(self) -> list[Node]:
-        """The nodes that the loss is a linear combination of, and those in between, newest first."""
-        found = [self.root]
-        for node in found:
-            if node.op in LINEAR and node not in self.of_parameters:
-                parents = [p for p in node.inputs if isinstance(p, Node) and p.plan is not None]
-                if len(parents) == 1 or node.op in (ADD, SUBTRACT):
-                    found += [p for p in parents if p not in found]
-        return found
-
-    @cached_property
-    def regularisers(self) -> list[int]:
-        """The terms of the loss that are made of parameters and numbers alone."""
-        return [self.index[n] for n in self.terms if n.op is not None and n in self.of_parameters]
+    def parts(self) -> Parts:
+        """What the loss is made of."""
+        return Parts(self)
 
     @cached_property
     def of_parameters(self) -> set[Node]:
@@ -275,68 +200,23 @@ class Recording:
                 found.add(node)
         return found
 
-    @cached_property
-    def regularisation(self) -> Gradients:
-        """The part of the gradients that the regularisers make."""
-        return self.part_of(self.regularisers)
+    def back(self, change: Change, stop: Stop | None = None) -> Gradients | None:
+        """The gradients on the way back with this change; None where ``stop`` has ended it."""
+        found = self.walk.changed(change, stop)
+        return None if found is None else self.gradients({**self.flow, **found})
 
-    def part_of(self, terms: Sequence[int]) -> Gradients:
-        """The part of the gradients that comes through these terms of the loss."""
-        if not terms:
-            return {}
-        every, others = self.back(), self.back(Change(at={k: lambda g: 0 * g for k in terms}))
-        return {name: g - others[name] for name, g in every.items()}
+    def gradients(self, cotangents: dict[Node, Array | None]) -> Gradients:
+        """Those by parameters and named tensors among the cotangents of all nodes; 0 for what got nothing."""
+        found = {name: cotangents.get(n) for name, n in self.wanted.items()}
+        return {name: np.zeros(self.wanted[name].shape) if g is None else g for name, g in found.items()}
 
-    @cached_property
-    def losses(self) -> int | None:
-        """The array whose sum or mean over the examples is the loss; None if there is none."""
-        for node in self.terms:
-            if node.op in (MEAN, SUM) and node.inputs[0].shape[:1] == (self.m,) and node.shape[:1] != (self.m,):
-                return self.index[node.inputs[0]]
-        return None
-
-    @cached_property
-    def weight(self) -> float | None:
-        """What the loss divides by on its way from the examples' losses, as 1/m; None if they count differently.
-
-        Numbers that the loss is multiplied by, and a division by 2, belong to the examples' losses.
-        """
-        if self.losses is None or not self.followed:
-            return None
-        weights = self.flow[self.nodes[self.losses]]
-        if np.ptp(weights) > 1e-12 * abs(weights).max():
-            return None
-        share = 1.0
-        after = {self.nodes[self.losses]}
-        for node in self.nodes[self.losses + 1 :]:
-            parents = [p for p in node.inputs if isinstance(p, Node)]
-            if node not in self.terms or after.isdisjoint(parents):
-                continue
-            after.add(node)
-            if node.op is MEAN:
-                share *= float(np.prod(node.shape)) / float(np.prod(node.inputs[0].shape))
-            elif node.op is DIVIDE:
-                divisor = float(self.value(node.inputs[1]))
-                share /= divisor if divisor != 2 or self.m == 2 else 1.0
-        return share
-
-    @property
-    def is_mean(self) -> bool:
-        """Whether the loss divides by something that grows with the batch, or with its elements."""
-        return self.weight is not None and self.m > 1 and self.weight < 1
-
-    def row(self, i: int) -> Gradients:
-        """The contribution of one example to the gradients, as it stands in the sum; nothing of the regulariser."""
-        assert self.losses is not None
-        node = self.nodes[self.losses]
-        one = np.zeros(node.shape)
-        one[i] = self.flow[node][i]
-        return self.back(start={node: one})
-
-    @cached_property
-    def rows(self) -> list[Gradients]:
-        """The contributions of all examples."""
-        return [self.row(i) for i in range(self.m)] if self.losses is not None and self.m <= 64 else []
+    def order(self) -> list[str]:
+        """Parameters and named tensors in the order in which backward gets to know them."""
+        last = {
+            name: min([self.index[user] for user, _ in self.users.get(node, ())], default=-1)
+            for name, node in self.wanted.items()
+        }
+        return sorted(last, key=lambda name: -last[name])
 
     # -------------------------------------------------------------------------------------- other batches
 
@@ -369,6 +249,16 @@ class Recording:
             data = node.op is not None and node in self.flow and node not in self.of_parameters
             if data and node.plan is not None and node.shape[:1] == (self.m,):
                 yield k
+
+
+def _in_order(root: Node) -> list[Node]:
+    """All nodes in the order of creation, and leaves just before their first use: a way back ends with it for them."""
+    found: dict[Node, None] = {}
+    for node in ancestors(root)[::-1]:
+        if node.op is not None:
+            found.update(dict.fromkeys([p for p in node.inputs if isinstance(p, Node)]))
+            found[node] = None
+    return list(found) or [root]
 
 
 def nest_of(tree: Any) -> Nest:

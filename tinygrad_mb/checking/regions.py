@@ -12,7 +12,9 @@ from ..graph import Node
 from ..modes import enable_grad
 from ..tensor import Tensor
 from ..vjps.special import sigmoid, softmax
-from .recordings import DIVIDE, MULTIPLY, Array, Recording
+from .loss_parts import DIVIDE, MULTIPLY
+from .recordings import Recording
+from .walks import Array
 
 _OF_ELEMENTS = frozenset(("relu", "sigmoid", "softplus", "erf", "normal_cdf"))
 _KNOWN: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
@@ -34,7 +36,7 @@ class Region(NamedTuple):
     def slope(self, recording: Recording) -> Array:
         """The derivative at each element."""
         top, base = recording.nodes[self.top], recording.nodes[self.base]
-        return recording.cotangents(start={top: np.ones(top.shape)})[base]
+        return recording.walk.spread({top: np.ones(top.shape)})[base]
 
     def formula(self) -> Callable[[Array], Array] | None:
         """The derivative as a function of the result, where it is a known one."""
@@ -124,7 +126,7 @@ def is_of_cost(recording: Recording, k: int) -> bool:
             after.add(node)
             if node.op not in (MULTIPLY, DIVIDE) or any(p.plan is not None and p not in after for p in parents):
                 others.update(p for p in parents if p not in after and p.shape != ())
-    return {recording.nodes[t] for t in recording.regularisers} >= others
+    return {recording.nodes[t] for t in recording.parts.regularisers} >= others
 
 
 class Softmax(NamedTuple):
@@ -170,10 +172,10 @@ class Logits(NamedTuple):
 def logits(recording: Recording, k: int) -> Logits | None:
     """What a node is if its δ is that of a cross-entropy; None if it is not."""
     node = recording.nodes[k]
-    if recording.losses is None or not node.shape or node not in recording.flow:
+    if recording.parts.losses is None or not node.shape or node not in recording.flow:
         return None
     z, g = recording.value(node), recording.flow[node]
-    losses = recording.nodes[recording.losses]
+    losses = recording.nodes[recording.parts.losses]
     weight = abs(recording.flow[losses])  # the minus of -log p may come after the losses
     shapes = {weight.shape, weight.shape + (1,) * (g.ndim - weight.ndim)}
     for shape in shapes:

@@ -23,7 +23,8 @@ class Table(NamedTuple):
     def html(self) -> str:
         """The same as a table of HTML."""
         rows = [("th", self.header), *[("td", row) for row in self.rows]]
-        cells = ["".join(f"<{tag}>{escape(text)}</{tag}>" for text in row) for tag, row in rows]
+        style = "text-align: left; padding: 0.1em 1em 0.1em 0"  # notebooks have styles of their own
+        cells = ["".join(f'<{tag} style="{style}">{escape(text)}</{tag}>' for text in row) for tag, row in rows]
         return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
 
 
@@ -61,7 +62,9 @@ class Report:
         colour = "#1a7f37" if self.ok else "#b3261e"
         parts = [f'<p style="border-left: 4px solid {colour}; padding-left: 0.5em">{escape(self.headline)}</p>']
         for part in self.details:
-            parts.append(part.html() if isinstance(part, Table) else f"<pre>{escape(part)}</pre>")
+            tag = "pre" if "\n" in str(part) else "p"  # lines are aligned, one alone is a sentence
+            text = f'<{tag} style="white-space: pre-wrap; margin: 0.4em 0">{escape(str(part))}</{tag}>'
+            parts.append(part.html() if isinstance(part, Table) else text)
         return "<div>" + "".join(parts) + "</div>"
 
     def assert_ok(self) -> None:
@@ -96,13 +99,3 @@ def size(x: Any) -> str:
     '0.00012'
     """
     return f"{float(x):.2g}"
-
-
-def listed(words: Sequence[str], most: int = 6) -> str:
-    """Words in a sentence; of many, the first ones and how many more there are.
-
-    >>> listed(["W1", "b1", "W2"]), listed(list("abcdefgh"))
-    ('W1, b1 and W2', 'a, b, c, d, e, f and 2 more')
-    """
-    shown = list(words) if len(words) <= most else [*words[:most], f"{len(words) - most} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from ..autodiff import data_of
+from ..autodiff import bare, data_of
 from ..graph import Node
 from ..modes import enable_grad, keep_values, no_grad
 from ..primitives import PRIMITIVES
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import vjp
+from .complexes import ComplexValued
 from .differences import Line
 
 Arrays = list[np.ndarray[Any, np.dtype[Any]]]
@@ -137,8 +138,10 @@ class Subject:
         n, run = len(self.leaves), self._run
 
         def gradient(arrays: Sequence[Any]) -> list[Any]:
+            arrays = [ComplexValued(x) if np.result_type(data_of(x)).kind == "c" else x for x in arrays]
             parts = dict(zip(self.paths, arrays[:n], strict=True))
-            return list(vjp(lambda parts: run(list(parts.values())), parts)[1](list(arrays[n:]))[0].values())
+            found = vjp(lambda parts: run(list(parts.values())), parts)[1](list(arrays[n:]))[0].values()
+            return [bare(g) if isinstance(g, ComplexValued) else g for g in found]
 
         several = len(self.weights) > 1
         names = [f"cotangent of output {k}" if several else "cotangent" for k in range(len(self.weights))]

@@ -10,8 +10,9 @@ import numpy as np
 from ..broadcasting import unbroadcast
 from ..graph import Node
 from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place
-from .recordings import Array, Change, Gradients, Pull, Recording, attempt, operation
+from .recordings import Recording, attempt, operation
 from .regions import is_of_cost, regions
+from .walks import Array, Change, Gradients, Pull
 
 
 def _times(slope: Array) -> Callable[[Array], Array]:
@@ -33,13 +34,15 @@ def averages(recording: Recording) -> Iterator[Candidate]:
         return lambda x: how(x) if np.shape(x)[:1] == (r.m,) and np.asarray(x).dtype.kind == "f" else x
 
     def of_slopes(r: Recording, k: int, how: Callable[[Array], Array]) -> dict[int, Any]:
-        jumps = {}
-        for a in regions(r):
-            if a.top < k and r.nodes[a.top].shape[:1] == (r.m,):
-                formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
-                slope = formula(how(h)) if formula else a.slope_at(r, how(z))
-                jumps[a.top] = a.base, _times(slope)
-        return jumps
+        key = f"slopes {id(how)}"
+        if key not in r.notes:
+            r.notes[key] = {}
+            for a in regions(r):
+                if r.nodes[a.top].shape[:1] == (r.m,):
+                    formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
+                    slope = formula(how(h)) if formula else a.slope_at(r, how(z))
+                    r.notes[key][a.top] = a.base, _times(slope)
+        return {top: jump for top, jump in r.notes[key].items() if top < k}
 
     def one(i: int) -> Callable[[Array], Array]:
         return lambda x: np.broadcast_to(x[i : i + 1] if i >= 0 else x[-1:], x.shape)
@@ -130,12 +133,11 @@ def _over_rolls(r: Recording, j: int) -> Gradients | None:
 def _means_of_means(r: Recording, size: int) -> Gradients | None:
     if size >= r.m:
         return r.truth
-    if not r.rows:
+    if not r.parts.rows:
         return None
     chunks = [range(k, min(k + size, r.m)) for k in range(0, r.m, size)]
-    weights = [r.m / (len(chunks) * len(chunk)) for chunk in chunks for _ in chunk]
-    extra = r.regularisation
-    return {p: sum([w * row[p] for w, row in zip(weights, r.rows, strict=True)]) + extra.get(p, 0) for p in r.truth}
+    weighted = [(r.m / (len(chunks) * len(chunk)), r.parts.rows[i]) for chunk in chunks for i in chunk]
+    return {p: sum([w * row[p] for w, row in weighted]) + r.parts.regularisation.get(p, 0) for p in r.truth}
 
 
 def updated_too_early(

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node
+from ..wording import listed
 from .candidates import PRODUCTS, Candidate, at_edges, edges_of, factor_name, groups, on_the_way_back, place, places
-from .recordings import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM, Array, Change, Pull, Recording, operation
-from .reports import listed
+from .loss_parts import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM
+from .recordings import Recording, operation
+from .walks import Array, Change, Pull
 
 
 def regularisers(recording: Recording) -> Iterator[Candidate]:
     """A regulariser that is forgotten, or one of its terms."""
-    terms = recording.regularisers
+    terms = recording.parts.regularisers
     if terms:
         change = _forgotten(terms)
         yield on_the_way_back(13, f"the regulariser is forgotten, {places(recording, terms)}", change)
@@ -31,7 +33,7 @@ def _forgotten(terms: list[int]) -> Callable[[Recording], Change]:
 def statistics(recording: Recording) -> Iterator[Candidate]:
     """Means and variances whose own derivative is left out."""
     found: list[tuple[int, str]] = []
-    terms = set(recording.terms)
+    terms = set(recording.parts.terms)
     for k, node in enumerate(recording.nodes):
         if node.op is None or node.plan is None or node in terms or node not in recording.flow:
             continue
@@ -133,7 +135,7 @@ def factors(recording: Recording) -> Iterator[Candidate]:
         other = node.inputs[1 - position] if position < 2 else None
         if other is not None and other is not node.inputs[position]:
             edges.setdefault(factor_name(recording, node, other), []).append((k, position, alone(k, position)))
-    terms = set(recording.terms)
+    terms = set(recording.parts.terms)
     for k, position, node, pull in edges_of(recording):
         if node.op in (MEAN, SUM) and node not in terms:
             number, does = (22, "left out") if node.op is MEAN else (3, "one too many")

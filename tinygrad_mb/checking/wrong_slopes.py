@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from .candidates import Candidate, groups, on_the_way_back, place, places, site
-from .recordings import Array, Change, Recording
+from .recordings import Recording
 from .regions import Logits, Region, is_of_cost, logits, regions, softmaxes
+from .walks import Array, Change
 
 Factor = Callable[[Recording, Region], Callable[[Array], Array]]
 
@@ -19,7 +20,8 @@ def _wrong_slopes(region: Region, cost: bool) -> Iterator[tuple[int, str, Factor
     name = region.name
     yield 7, f"the derivative of {name} is missing", lambda r, a: lambda g: g
     if cost:
-        yield 7, f"the derivative of {name} is missing", lambda r, a: lambda g: np.sign(g) / (r.m if r.is_mean else 1)
+        yield (7, f"the derivative of {name} is missing",
+               lambda r, a: lambda g: np.sign(g) / (r.m if r.parts.is_mean else 1))  # fmt: skip
     if name not in ("relu", "sqrt"):
         yield (8, f"the derivative of {name} is taken at its result, not at its argument",
                lambda r, a: lambda g: g * a.slope_at(r, r.value(r.nodes[a.top])))  # fmt: skip
@@ -31,10 +33,10 @@ def _wrong_slopes(region: Region, cost: bool) -> Iterator[tuple[int, str, Factor
     own = "the error term that comes in, in the place of the activation"
     yield 8, f"the derivative of {name} is taken of {own}", lambda r, a: lambda g: g * formula(g)
     yield (8, f"the derivative of {name} is taken of {own}",
-           lambda r, a: lambda g: g * formula(g / (r.weight or 1)))  # fmt: skip
+           lambda r, a: lambda g: g * formula(g / (r.parts.weight or 1)))  # fmt: skip
     yield 8, f"the derivative of {name} is taken of {own}, which is lost", lambda r, a: lambda g: formula(g)
     yield (8, f"the derivative of {name} is taken of {own}, which is lost",
-           lambda r, a: lambda g: formula(g / (r.weight or 1)) * (r.weight or 1))  # fmt: skip
+           lambda r, a: lambda g: formula(g / (r.parts.weight or 1)) * (r.parts.weight or 1))  # fmt: skip
     if name in ("tanh", "sigmoid"):
         yield (8, f"the derivative of {name} is wrong: 1 - h, with h its result",
                lambda r, a: lambda g: g * (1 - r.value(r.nodes[a.top])))  # fmt: skip

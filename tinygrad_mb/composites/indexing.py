@@ -2,13 +2,15 @@
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,no-any-return"
 
+import operator
+
 import numpy as np
 
 from ..autodiff import as_array
 from ..primitives import UNSET
 from ..vjps import indexing
 from ..vjps.helpers import along
-from .table import composite, flat_if_none
+from .table import as_vector, composite, flat_if_none
 
 
 @composite("where")
@@ -20,11 +22,13 @@ def where(condition, x=UNSET, y=UNSET):
 
 @composite("take")
 def take(a, indices, axis=None, mode="raise"):
-    a, axis = flat_if_none(a, axis)
+    a, axis = flat_if_none(as_vector(a), axis)
     indices = as_array(indices)
     if mode != "raise":
         n = a.shape[axis]
         indices = indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
+    if type(indices) is np.ndarray and indices.ndim == 0:
+        indices = operator.index(indices)
     return indexing.item(a, along(axis, indices))
 
 

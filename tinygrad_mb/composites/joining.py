@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 
 from ..autodiff import as_array
-from ..vjps.helpers import along
+from ..vjps.helpers import along, axis_of
 from .shapes import atleast_1d, atleast_2d, atleast_3d
-from .table import axis_of, composite
+from .table import composite
 
 
 @composite("vstack")

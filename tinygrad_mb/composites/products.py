@@ -10,8 +10,9 @@ import numpy as np
 
 from ..autodiff import as_array
 from ..vjps import products, reductions
+from ..vjps.helpers import axes_of, axis_of
 from .shapes import moveaxis
-from .table import axes_of, axis_of, composite
+from .table import composite
 
 
 @composite("dot")
@@ -203,10 +204,10 @@ def matrix_norm(x, keepdims=False, ord="fro"):
 
 @composite("linalg.norm")
 def norm(x, ord=None, axis=None, keepdims=False):
-    if ord is None or (axis is None and x.ndim == 1) or (axis is not None and np.ndim(axis) == 0):
-        return vector_norm(x, axis, keepdims, ord)
+    if axis is None and (ord is None or x.ndim == 1):
+        return vector_norm(x, None, keepdims, ord)
     axes = axes_of(axis, x.ndim)
-    if len(axes) == 1:
+    if len(axes) == 1 or (ord is None and len(axes) == 2):
         return vector_norm(x, axes, keepdims, ord)
     if len(axes) != 2:
         raise ValueError(f"norm: ord={ord!r} is for vectors and matrices, not for the axes {axes} of {x.shape}")

@@ -10,8 +10,8 @@ import numpy as np
 from ..autodiff import as_array
 from ..primitives import UNSET
 from ..vjps import reductions, shapes
-from ..vjps.helpers import along
-from .table import axes_of, axis_of, composite, flat_if_none, safe_sqrt
+from ..vjps.helpers import along, axes_of, axis_of, reduced_axes
+from .table import as_vector, composite, flat_if_none, safe_sqrt
 
 # Reductions that take ``where=`` and ``initial=``: what a masked element counts as, and how ``initial`` joins in.
 MASKABLE: dict[Any, tuple[float, Any]] = {
@@ -51,7 +51,7 @@ def amin(a, axis=None, keepdims=False, initial=UNSET, where=UNSET):
 
 @composite("prod")
 def prod(a, axis=None, keepdims=False):
-    axes = axes_of(axis, a.ndim)
+    axes = reduced_axes(axis, a.ndim)
     out = a.reshape(-1) if axis is None else a
     for k in (0,) if axis is None else sorted(axes, reverse=True):
         out = reductions.prod(out, k)
@@ -73,18 +73,19 @@ def ptp(a, axis=None, keepdims=False):
 
 @composite("cumsum")
 def cumsum(a, axis=None):
-    return reductions.cumsum(*flat_if_none(a, axis))
+    return reductions.cumsum(*flat_if_none(as_vector(a), axis))
 
 
 @composite("cumprod")
 def cumprod(a, axis=None):
-    return reductions.cumprod(*flat_if_none(a, axis))
+    return reductions.cumprod(*flat_if_none(as_vector(a), axis))
 
 
 def _one_axis(x, axis, include_initial, function, initial):
+    x = as_vector(x)
     if axis is None and x.ndim != 1:
         raise ValueError(f"{function.__name__}: axis= is needed for an array of shape {x.shape}")
-    axis = axis_of(axis or 0, x.ndim)
+    axis = 0 if axis is None else axis_of(axis, x.ndim)
     if include_initial:
         x = np.concatenate([np.full((*x.shape[:axis], 1, *x.shape[axis + 1 :]), initial, x.dtype), x], axis)
     return function(x, axis)

@@ -7,8 +7,8 @@ import numpy as np
 from ..autodiff import Hidden, as_array
 from ..errors import NotDifferentiableError
 from ..vjps import indexing, shapes
-from ..vjps.helpers import along
-from .table import axes_of, axis_of, composite, flat_if_none
+from ..vjps.helpers import along, axes_of, axis_of, reduced_axes
+from .table import as_vector, composite, flat_if_none
 
 
 @composite("ravel")
@@ -42,7 +42,7 @@ def matrix_transpose(x):
 
 @composite("squeeze")
 def squeeze(a, axis=None):
-    axes = axes_of(axis, a.ndim) if axis is not None else [k for k, n in enumerate(a.shape) if n == 1]
+    axes = reduced_axes(axis, a.ndim) if axis is not None else [k for k, n in enumerate(a.shape) if n == 1]
     if any(a.shape[k] != 1 for k in axes):
         raise ValueError(f"squeeze: axes {tuple(axes)} of shape {a.shape} are not all of size one")
     return a.reshape([n for k, n in enumerate(a.shape) if k not in axes])
@@ -51,7 +51,7 @@ def squeeze(a, axis=None):
 @composite("expand_dims")
 def expand_dims(a, axis):
     ndim = a.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
-    axes = axes_of(axis, ndim)
+    axes = axes_of(axis if isinstance(axis, (tuple, list)) else (axis,), ndim)
     sizes = iter(a.shape)
     return a.reshape([1 if k in axes else next(sizes) for k in range(ndim)])
 
@@ -88,9 +88,7 @@ def broadcast_arrays(*args):
 
 @composite("repeat")
 def repeat(a, repeats, axis=None):
-    if axis is None:
-        a, axis = a.reshape(-1), 0
-    axis = axis_of(axis, a.ndim)
+    a, axis = flat_if_none(as_vector(a), axis)
     if np.ndim(repeats) == 0:
         wide = np.broadcast_to(a[along(axis + 1, None)], (*a.shape[: axis + 1], int(repeats), *a.shape[axis + 1 :]))
         return wide.reshape([n * int(repeats) if k == axis else n for k, n in enumerate(a.shape)])

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..autodiff import as_array
 from ..vjps import indexing
+from ..vjps.helpers import axes_of, axis_of
 from .shapes import diagonal, moveaxis
-from .table import axes_of, axis_of, composite, safe_sqrt
+from .table import composite, safe_sqrt
 
 
 @composite("average")
@@ -73,7 +74,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
             part = as_array(part).astype(np.float64)
             if part.ndim > 2:
                 raise ValueError("cov: m and y have at most two axes")
-            rows.append(part.T if not rowvar and part.ndim == 2 else part.reshape(-1, part.shape[-1]))
+            rows.append(part.T if not rowvar and part.ndim == 2 else np.atleast_2d(part))
     x = np.concatenate(rows, 0)
     x = x - x.mean(axis=1, keepdims=True)
     c = x @ x.T / (x.shape[1] - (ddof if ddof is not None else 0 if bias else 1))

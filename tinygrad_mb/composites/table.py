@@ -14,6 +14,7 @@ import numpy as np
 
 from ..autodiff import as_array
 from ..primitives import binder, refuse_argument
+from ..vjps.helpers import axis_of
 
 
 class Composite:
@@ -75,28 +76,16 @@ def composite(names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return enter
 
 
-def axis_of(axis: Any, ndim: int) -> int:
-    """A single axis as a non-negative number; raises NumPy's ``AxisError``."""
-    axis = operator.index(axis)
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(axis, ndim)
-    return axis % ndim
-
-
-def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """One axis, several, or None for all, as non-negative numbers; raises for one out of range or named twice."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = tuple([axis_of(k, ndim) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))])
-    if len(set(axes)) < len(axes):
-        raise ValueError(f"an axis is named twice in {axis}")
-    return axes
-
-
 def flat_if_none(a, axis):
     """An array and a non-negative axis of it; without an axis, all elements along one."""
     a = as_array(a)
     return (a.reshape(-1), 0) if axis is None else (a, axis_of(axis, a.ndim))
+
+
+def as_vector(a):
+    """An array; of a number without axes a vector, for functions that count it as one."""
+    a = as_array(a)
+    return a if a.ndim else a.reshape(1)
 
 
 def safe_sqrt(x):

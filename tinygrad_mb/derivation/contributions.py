@@ -21,6 +21,7 @@ from ..carriers.hidden import Carrier
 from ..carriers.rows import Rows
 from ..graph import Node, ancestors, differentiable_ancestors
 from ..modes import new_level
+from ..primitives import PlannedRule
 
 ROOM = 1 << 25  # numbers, m times the largest value: what a rule takes that does not keep the examples apart
 
@@ -29,7 +30,7 @@ class Use:
     """One use of a value: what the operation that used it passes back.
 
     node      the operation
-    position  that of the value among its operands
+    rule      its derivative rule for the value
     parent    the value
     summed    the axes of what the rule gives that are summed over, since broadcasting made them
     places    the places of the examples in what is passed on, where each has its own; None elsewhere
@@ -38,12 +39,12 @@ class Use:
     hidden    the lengths of the axes that vmap hides from the operation, and not from the value: they are summed over
     """
 
-    __slots__ = ("each", "hidden", "lost", "node", "parent", "places", "position", "summed")
+    __slots__ = ("each", "hidden", "lost", "node", "parent", "places", "rule", "summed")
 
-    def __init__(self, node: Node, position: int, summed: tuple[int, ...], passed: Any) -> None:
+    def __init__(self, node: Node, rule: PlannedRule, summed: tuple[int, ...], passed: Any) -> None:
         self.node = node
-        self.position = position
-        self.parent: Node = node.inputs[position]
+        self.rule = rule
+        self.parent: Node = node.inputs[rule.position]
         self.summed = summed
         self.places = passed if isinstance(passed, Rows) else None
         self.hidden = _hidden_from(self.parent, passed) if node.level else ()
@@ -87,15 +88,17 @@ class Step:
     node      the value
     delta     the derivative of the loss by it; of a value inside vmap with the hidden axes in front
     places    ``delta``, which knows the places of the examples, where each has its own; None elsewhere
+    saved     the arrays that the rules of its operation read
     received  the uses of the value, whose contributions make up ``delta``
     passed    the uses that this value makes of others: what goes on from here
     """
 
-    __slots__ = ("_carried", "delta", "node", "passed", "places", "received")
+    __slots__ = ("_carried", "delta", "node", "passed", "places", "received", "saved")
 
     def __init__(self, node: Node, delta: Any) -> None:
         self.node = node
         self.delta = autodiff.bare(delta)
+        self.saved = node.saved
         self._carried = delta
         self.places: Rows | None = None
         self.received: list[Use] = []
@@ -159,13 +162,13 @@ class Walk:
 
     def _pass_on(self, step: Step) -> None:
         node = step.node
-        for position, pull, _, _ in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
-            parent = node.inputs[position]
-            passed = pull(step.cotangent, node, node.saved)
+        for rule in node.plan.rules:  # type: ignore[union-attr]  # only nodes with a plan get here
+            parent = node.inputs[rule.position]
+            passed = rule.pull(step.cotangent, node, node.saved)
             summed = _broadcast_axes(passed.shape, parent.shape)
             if summed:
                 passed = unbroadcast(passed, parent.shape)
-            use = Use(node, position, summed, passed)
+            use = Use(node, rule, summed, passed)
             step.passed.append(use)
             self.steps[parent].received.append(use)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any, Literal, NamedTuple
 
@@ -11,33 +11,34 @@ import numpy as np
 
 from .. import errors
 from ..autodiff import Recorded
+from ..calls import call_of
 from ..graph import Node
+from ..wording import listed, many
 from .contributions import Step, Use, Walk
+from .expressions import Expr, walk
 from .repeats import Repeat, repeats
-from .rule_text import formula, shown
+from .rule_formulas import rule_formula
 
 LIMIT = 60  # steps that are shown, unless more are asked for
 _FEW = 24  # numbers that are shown as they are
 
-_INFIX: dict[Callable[..., Any], str] = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.matmul: "@", np.power: "**",
-}  # fmt: skip
 _SYMBOLS = {
     "⊙": "⊙ multiplies element by element",
-    "@": "@ is the matrix product",
-    "⊗": "⊗ is the outer product of two vectors",
-    ".T": ".T exchanges the two axes",
+    "matmul": "arrays side by side, as in A B, are multiplied as matrices",
+    "ᵀ": "ᵀ exchanges the last two axes; a vector is a column",
     "[": "[...] is 1 where it holds, else 0",
+    "Σⱼ": "Σⱼ adds up along the first axis, Σₖ along the second, and so on",
 }
 
 Kind = Literal["title", "line", "number", "sum", "note"]
 
 
 class Line(NamedTuple):
-    """A line of the explanation, and what kind of line it is."""
+    """A line of the explanation, what kind of line it is, and the formula in it, if there is one."""
 
     kind: Kind
     text: str
+    form: Expr | None = None
 
 
 class Explanation:
@@ -100,26 +101,27 @@ class Explanation:
     def _repr_html_(self) -> str:
         style = {
             "title": "font-weight:bold", "line": "margin-left:2em", "number": "margin-left:4em",
-            "sum": "margin-left:2em;background:#ffe3b3", "note": "margin-left:2em;font-style:italic",
+            "sum": "margin-left:2em;background:#ffe3b3;color:black", "note": "margin-left:2em;font-style:italic",
         }  # fmt: skip
         blocks = [
-            "".join(f'<div style="{style[kind]}">{escape(text)}</div>' for kind, text in block)
+            "".join(f'<div style="{style[kind]}">{escape(text)}</div>' for kind, text, _ in block)
             for block in self._blocks(LIMIT)
         ]
         inside = "".join(f'<div style="margin:0.6em 0">{block}</div>' for block in blocks)
-        return f'<div style="font-family:monospace;white-space:pre">{inside}</div>'
+        return f'<div style="font-family:monospace;white-space:pre;overflow-x:auto">{inside}</div>'
 
     # ---------------------------------------------------------------------------------------- its blocks
 
     def _blocks(self, limit: int | None) -> list[list[Line]]:
         blocks = [*self._operations(limit), *self._parameters(limit)]
-        rules = "".join(line.text for block in blocks for line in block if "→" in line.text)
-        return [self._head([meaning for symbol, meaning in _SYMBOLS.items() if symbol in rules]), *blocks]
+        formulas = [line for block in blocks for line in block if line.form is not None]
+        signs = "".join(line.text + "".join(part.op for part in walk(line.form)) for line in formulas)
+        return [self._head([meaning for sign, meaning in _SYMBOLS.items() if sign in signs]), *blocks]
 
     def _head(self, symbols: list[str]) -> list[Line]:
         root = self._values[0].node if self._values else self._leaves[0].node
         loss = self._label(root) + (f" {root.shape}, all of it added up" if root.shape else "")
-        counts = f"{_many(len(self._values), 'operation')}, {_many(len(self._leaves), 'parameter')}"
+        counts = f"{many(len(self._values), 'operation')}, {many(len(self._leaves), 'parameter')}"
         lines = [Line("title", f"Backward from {loss}: {counts}"), Line("line", self._of_examples())]
         if any(step.mixing for step in self._walk.steps.values()):
             lines.append(Line("note", "NB: the examples influence each other; notes below say where"))
@@ -129,9 +131,9 @@ class Explanation:
     def _of_examples(self) -> str:
         if not self.examples:
             return f"examples are not told apart: {self._walk.reason}"
-        starts = _listed([self._label(node) for node in self._walk.starts])
+        starts = listed([self._label(node) for node in self._walk.starts])
         of_one = "" if self._example is None else f"; here is what example {self._example} has to do with it"
-        return f"{_many(self.examples, 'example')}, along the first axis of {starts}{of_one}"
+        return f"{many(self.examples, 'example')}, along the first axis of {starts}{of_one}"
 
     def _operations(self, limit: int | None) -> Iterator[list[Line]]:
         steps = self._values
@@ -141,7 +143,7 @@ class Explanation:
             if isinstance(part, Repeat):
                 first, last, reached = part.start, part.start + part.length * (part.times - 1), part.end
                 yield from map(self._step, steps[first : first + part.length])
-                what = f"the same {_many(part.length, 'operation')} {part.times - 2} more times"
+                what = f"the same {many(part.length, 'operation')} {part.times - 2} more times"
                 yield [Line("note", f"… {what}, #{first + part.length + 1} to #{last}, and for the last time:")]
                 yield from map(self._step, steps[last:reached])
             else:
@@ -157,7 +159,7 @@ class Explanation:
 
     @staticmethod
     def _rest(n: int, what: str) -> list[Line]:
-        return [Line("note", f"… and {_many(n, what)}: .text(limit=None) shows all")]
+        return [Line("note", f"… and {many(n, what)}: .text(limit=None) shows all")]
 
     # ------------------------------------------------------------------------------------- a step of it
 
@@ -167,22 +169,22 @@ class Explanation:
         if node.op is None:
             title = f"{self._label(node)}{shape}, a parameter"
         elif node.name:
-            title = f"#{self._number[node]}  {self._label(node)} = {self._call(node)}{shape}"
+            title = f"#{self._number[node]}  {self._label(node)} = {call_of(node, self._label)}{shape}"
         else:
-            title = f"#{self._number[node]}  {self._call(node)}{shape}"
+            title = f"#{self._number[node]}  {call_of(node, self._label)}{shape}"
         lines = [Line("title", title), *self._delta(step)]
         for use in step.mixing:
             source = f"#{self._number[use.node]}"
             lines.append(Line("note", f"NB: {source} passes parts of all examples' losses to each example"))
         for use in step.passed:
-            lines += self._passed(use)
+            lines += self._passed(use, step.saved)
         return lines
 
     def _delta(self, step: Step) -> list[Line]:
         sources = [f"#{self._number[use.node]}" for use in step.received]
         what = "gradient" if step.node.op is None else "δ"
         if len(sources) > 1:
-            what += f", Σ over {len(sources)} uses, by {_listed(sources)}"
+            what += f", Σ over {len(sources)} uses, by {listed(sources)}"
         elif sources:
             what += f", from {sources[0]}"
         kind: Kind = "sum" if len(sources) > 1 else "line"
@@ -204,43 +206,26 @@ class Explanation:
             lines += _numbers("line", f"contributed by example {self._example}", own)
         return lines
 
-    def _passed(self, use: Use) -> list[Line]:
-        op = use.node.op
-        assert op is not None
-        rule = op.rules[0 if op.variadic else use.position]
-        text = f"→ {self._label(use.parent)}: {formula(rule, use.node, use.position, self._label)}"
+    def _passed(self, use: Use, saved: Any) -> list[Line]:
+        formula = rule_formula(use.node, use.rule, saved, self._label)
+        text = f"→ {self._label(use.parent)}: {formula.text}"
+        if formula.spread is not None:
+            text += f", spread over {formula.spread}"
         if use.summed:
-            axes = f"ax{'i' if len(use.summed) == 1 else 'e'}s {_listed([str(k) for k in use.summed])}"
+            axes = f"ax{'i' if len(use.summed) == 1 else 'e'}s {listed([str(k) for k in use.summed])}"
             text += f", summed over {axes}, which broadcasting made"
+        line = Line("line", text, formula.form)
+        if use.lost:
+            return [line, Line("note", "NB: from here on the examples are not told apart")]
         if use.hidden:
             sizes = " x ".join(map(str, use.hidden))
-            return [Line("sum", f"{text}   ← Σ over the {sizes} examples that vmap hides")]
-        if use.lost:
-            return [Line("line", text), Line("note", "NB: from here on the examples are not told apart")]
-        if use.each is None:
-            return [Line("line", text)]
-        return [Line("sum", f"{text}   ← Σ over the {_many(self.examples, 'example')}")]
+            return [line._replace(kind="sum", text=f"{text}   ← Σ over the {sizes} examples that vmap hides")]
+        if use.each is not None:
+            return [line._replace(kind="sum", text=f"{text}   ← Σ over the {many(self.examples, 'example')}")]
+        return [line]
 
-    def _call(self, node: Node) -> str:
-        """The call that made a value, with the names of its operands."""
-        op = node.op
-        assert op is not None
-        operands = [self._label(x) for x in node.inputs]
-        if op.key in _INFIX:
-            return f" {_INFIX[op.key]} ".join(operands)
-        if op.name == "index":
-            index = node.params[0]
-            return f"{operands[0]}[{', '.join(map(shown, index)) if isinstance(index, tuple) else shown(index)}]"
-        names = op.names[1 if op.variadic else op.arrays :]
-        given = [(k, v) for k, v in zip(names, node.params, strict=True) if v is not None and v is not False]
-        if len(operands) > 4:
-            operands = [*operands[:3], f"… {len(operands) - 3} more"]
-        return f"{op.name}({', '.join(operands + [f'{k}={shown(v)}' for k, v in given])})"
-
-    def _label(self, x: Any) -> str:
-        """An operand by the user's name, or the number of its step, or its value."""
-        if not isinstance(x, Node):
-            return f"{x:.6g}"
+    def _label(self, x: Node) -> str:
+        """An operand by the user's name, or the number of its step."""
         if x not in self._number:
             return x.name or "data"
         if x.name and self._names[x.name] == 1:
@@ -250,7 +235,7 @@ class Explanation:
 
 def _written(blocks: Iterable[list[Line]]) -> str:
     indent = {"title": "", "line": "    ", "number": "        ", "sum": "    ", "note": "    "}
-    return "\n".join(indent[kind] + text for block in blocks for kind, text in block)
+    return "\n".join(indent[kind] + text for block in blocks for kind, text, _ in block)
 
 
 def _signature(node: Node) -> Any:
@@ -271,16 +256,6 @@ def _numbers(kind: Kind, what: str, array: Any) -> list[Line]:
     if len(numbers) == 1:
         return [Line(kind, f"{what}: {text}")]
     return [Line(kind, f"{what}:"), *[Line("number", line) for line in numbers if line.strip()]]
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    if len(words) > 6:
-        words = [*words[:4], f"{len(words) - 4} more"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def explain(loss: Any) -> Explanation:
@@ -306,20 +281,20 @@ def explain(loss: Any) -> Explanation:
         3 examples, along the first axis of #2
         δ of a value is the derivative of the loss by it
         ⊙ multiplies element by element
-        @ is the matrix product
-        .T exchanges the two axes
+        arrays side by side, as in A B, are multiplied as matrices
+        ᵀ exchanges the last two axes; a vector is a column
     #1  loss = mean(#2)
         δ: 1
-        → #2: δ · 1/3, spread over (3,)
+        → #2: δ / 3, spread over (3,)
     #2  square(e)  (3,)
         δ, from #1; a number for each example: [0.3333 0.3333 0.3333]
-        → e: 2 · δ ⊙ e
+        → e: 2 δ ⊙ e
     #3  e = #4 - y  (3,)
         δ, from #2; a number for each example: [-1.3333  0.6667 -0.6667]
         → #4: δ
     #4  x @ w  (3,)
         δ, from #3; a number for each example: [-1.3333  0.6667 -0.6667]
-        → w: x.T @ δ   ← Σ over the 3 examples
+        → w: xᵀ δ   ← Σ over the 3 examples
     w  (2,), a parameter
         gradient, from #4: [ 0.6667 -3.3333]
     """

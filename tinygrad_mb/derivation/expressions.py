@@ -351,6 +351,8 @@ def matmul(x: Expr, y: Expr) -> Expr:
     a, b = x.shape, y.shape
     stack = np.broadcast_shapes(a[:-2], b[:-2])
     shape = (*stack, *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
+    if x.op == y.op == "reshape" and a[1:] == (1,) == b[:1] and x.args[0].ndim == 1 == y.args[0].ndim:
+        return multiply(*left, *right, outer(x.args[0], y.args[0]))  # a column times a row
     return multiply(*left, *right, Expr("matmul", (x, y), None, shape))
 
 
@@ -370,6 +372,8 @@ def transpose(x: Expr, axes: Iterable[int]) -> Expr:
         return multiply(*scalars, transpose(x, order))
     if x.op == "transpose":
         return transpose(x.args[0], [x.data[k] for k in order])
+    if x.op == "reshape" and x.args[0].ndim == 1 and only_ones(x.shape, x.args[0].shape):
+        return reshape(x, [x.shape[k] for k in order])
     if x.op == "broadcast" and not x.args[0].shape:
         return broadcast(x.args[0], tuple(x.shape[k] for k in order))
     flipped = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)

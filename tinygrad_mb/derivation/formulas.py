@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,23 +29,12 @@ class Formulas:
         self.program = program
         self.equations = Equations(program, inline)
         self.lines = self.equations.lines
-        self.constants = self._numbered_constants()
+        self.constants = numbered(form for e in self.lines for form in e.forms)
         self.loss = (r"\mathcal{L}", "ℒ") if any(v.name == "L" for v in program.variables()) else ("L", "L")
         self.made_up = {} if made_up is None else dict(made_up)  # names for variables that have none
         self.latex_symbols: dict[int, Symbol] = {}
         self.text_symbols: dict[int, Symbol] = {}
         self._find_symbols()
-
-    def _numbered_constants(self) -> dict[Expr, int]:
-        """A number for each array that is part of the program, in the order of their use."""
-        found: dict[Expr, int] = {}
-        for part in [part for e in self.lines for form in e.forms for part in walk(form)]:
-            given = [part] if part.op == "constant" else []
-            if part.op == "call":
-                given = [constant(a) for a in arrays_in((part.payload.args, part.payload.kwargs))]
-            for array in given:
-                found.setdefault(array, len(found) + 1)
-        return found
 
     # ------------------------------------------------------------------------------------------- symbols
 
@@ -65,7 +54,7 @@ class Formulas:
             else:
                 name = self._name(v)
                 self.latex_symbols[v.index] = _in_latex(name, taken)
-                self.text_symbols[v.index] = _in_text(_shown(name))
+                self.text_symbols[v.index] = in_text(_shown(name))
 
     def _gradient(self, v: Variable) -> None:
         """The symbol of a gradient; of several, where parameters have the same."""
@@ -83,7 +72,7 @@ class Formulas:
         symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
         delta = rf"\delta^{{{part}}}" if part else r"\delta"
         self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
-        self.text_symbols[v.index] = _in_text(f"δ{part.translate(_RAISED)}{_shown(name)}")
+        self.text_symbols[v.index] = in_text(f"δ{part.translate(_RAISED)}{_shown(name)}")
 
     def _name(self, v: Variable) -> str:
         if v.name is not None:
@@ -133,6 +122,18 @@ class Formulas:
         return "\n\n".join([*out, *[f"NB: {note}" for note in self.program.notes]])
 
 
+def numbered(forms: Iterable[Expr]) -> dict[Expr, int]:
+    """A number for each array that is part of expressions, in the order of their use."""
+    found: dict[Expr, int] = {}
+    for part in [part for form in forms for part in walk(form)]:
+        given = [part] if part.op == "constant" else []
+        if part.op == "call":
+            given = [constant(a) for a in arrays_in((part.payload.args, part.payload.kwargs))]
+        for array in given:
+            found.setdefault(array, len(found) + 1)
+    return found
+
+
 def arrays_in(value: Any) -> Iterator[np.ndarray[Any, Any]]:
     """The arrays in the arguments of a call."""
     if isinstance(value, np.ndarray):
@@ -151,7 +152,9 @@ def _fixed(text: str) -> Symbol:
     return lambda indices=(): text
 
 
-def _in_text(text: str) -> Symbol:
+def in_text(text: str) -> Symbol:
+    """The symbol of a variable in text, with its indices below it."""
+
     def write(indices: tuple[str, ...] = ()) -> str:
         below = "".join(indices)
         low = notation.low(below)

@@ -17,8 +17,6 @@ from .notation import fraction
 from .program import Variable
 
 LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
-
-
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
 
 
@@ -160,7 +158,7 @@ class Printer(Marks):
         else:
             body = self.dotted(arrays)
         if len(front) == 1 and not top and not under:
-            over = self.within(front[0], CHAIN)
+            over = self.within(front[0], POWER if front[0].op == "apply" else CHAIN)
         prefix = self.factor(sign, over or "1", under) if under else sign + over
         separated = prefix if prefix in ("", self.minus) else f"{prefix}{self.gap(prefix, body)}"
         return f"{separated}{body}", PRODUCT
@@ -283,7 +281,7 @@ class Printer(Marks):
         products = []
         with self.each(first.shape[:lead]):
             for a, b in zip(x.args[::2], x.args[1::2], strict=True):
-                left, right = self.within(a, ATOM), self.within(b, CHAIN)
+                left, right = self.element(a, lead, ATOM), self.element(b, lead, CHAIN)
                 left = self.transposed(left) if a.ndim > lead else left
                 products.append(f"{left}{self.gap(left, right)}{right}")
         body = " + ".join(products)
@@ -419,7 +417,7 @@ class Printer(Marks):
                 return self.any
             text = ":".join("" if end is None else str(end) for end in (part.start, part.stop, part.step))
             return text.removesuffix(":") if part.step is None else text
-        return self.new if part is None else str(part)
+        return "..." if part is Ellipsis else self.new if part is None else str(part)
 
     def _place(self, x: Expr) -> Part:
         return self.placed(self.write(x.args[0]), self.index_of(x)), ATOM
@@ -436,7 +434,18 @@ class Printer(Marks):
     def _kernels(self, x: Expr) -> Part:
         a, b = x.args
         with self.each(a.shape[:1]):
-            return f"{self.over_examples()}{self.within(a, ATOM)} {self.star} {self.within(b, ATOM)}", PRODUCT
+            left, right = self.element(a, 1, ATOM), self.element(b, 1, ATOM)
+            return f"{self.over_examples()}{left} {self.star} {right}", PRODUCT
+
+    def element(self, x: Expr, lead: int, rank: int) -> str:
+        """One element along the leading axes, which are those of ``each``; it says so where they are no examples'."""
+        if example_axis(x) == 0:
+            return self.within(x, rank)
+        below = list(self.indices[:lead])
+        if x.op == "variable":
+            return self.names[x.data](tuple(below))
+        with self.each(()):
+            return self.indexed(self.within(x, ATOM), below)
 
     def _pool(self, x: Expr) -> Part:
         size = self.cross.join(map(str, x.data[0]))
@@ -462,8 +471,8 @@ class Printer(Marks):
     def _call(self, x: Expr) -> Part:
         operands = iter(map(self.write, x.args))
         options = [f"{self.option(key)}={self.said(v, operands)}" for key, v in x.payload.kwargs.items()]
-        inside = [*[self.said(v, operands) for v in x.payload.args], *options]
-        return self.function(x.data[0], ", ".join(inside), ""), ATOM
+        inside = [*[self.said(v, operands) for v in x.payload.args if v is not None], *options]
+        return self.function(x.data[0].strip("_"), ", ".join(inside), ""), ATOM
 
     def said(self, value: Any, operands: Iterator[str]) -> str:
         """An argument of a call; variables in it are the next operands."""
@@ -473,7 +482,9 @@ class Printer(Marks):
             return f"[{', '.join([self.said(part, operands) for part in value])}]"
         if isinstance(value, np.ndarray):
             return self.write(constant(value))
-        return self.option(getattr(value, "__name__", str(value)))
+        if isinstance(value, slice):
+            return self.sliced(value)
+        return self.option("..." if value is Ellipsis else getattr(value, "__name__", str(value)))
 
 
 def _operands(x: Expr) -> Iterator[Expr]:

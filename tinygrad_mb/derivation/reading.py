@@ -146,7 +146,7 @@ def _name_of(function: Any) -> str:
 
 
 def _axes(axis: Any, x: Expr) -> tuple[int, ...]:
-    if axis is None:
+    if axis is None or not x.ndim:
         return tuple(range(x.ndim))
     return tuple(sorted(k % x.ndim for k in (axis if isinstance(axis, (tuple, list)) else (axis,))))
 

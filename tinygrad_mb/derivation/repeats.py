@@ -36,27 +36,32 @@ def repeats(sequence: Sequence[Hashable], limit: int) -> list[int | Repeat]:
     """
     known: dict[Hashable, int] = {}
     kinds = np.array([known.setdefault(element, len(known)) for element in sequence])
+    covered, lengths = _longest(kinds)
     found: list[int | Repeat] = []
     at = room = 0
     while at < len(kinds) and room < limit:
-        best = max(
-            [_repeat(kinds, at, length) for length in range(1, _LONGEST + 1)],
-            key=lambda r: (r.length * r.times, -r.length),
-        )
-        if best.times >= _FEWEST:
-            found.append(best)
-            at += best.length * best.times
-            room += 2 * best.length
+        length = int(lengths[at])
+        if length:
+            found.append(Repeat(at, length, int(covered[at]) // length))
         else:
             found.append(at)
-            at += 1
-            room += 1
+        at += int(covered[at])
+        room += 2 * length or 1
     return found
 
 
-def _repeat(kinds: np.ndarray[tuple[int], np.dtype[np.int_]], start: int, length: int) -> Repeat:
-    """How often the ``length`` elements from ``start`` on stand in a row; none at all counts for nothing."""
-    same = kinds[start:-length] == kinds[start + length :]
-    run = len(same) if same.all() else int(same.argmin())
-    times = 1 + run // length
-    return Repeat(start, length if times > 1 else 0, times)
+def _longest(kinds: np.ndarray[tuple[int], np.dtype[np.int_]]) -> tuple[np.ndarray, np.ndarray]:
+    """For each position how many elements the longest repetition from there on covers, and how long its part is.
+
+    Where there is none, one element is covered, and the part has length 0.
+    """
+    positions = np.arange(len(kinds))
+    covered, lengths = np.ones_like(positions), np.zeros_like(positions)
+    for length in range(1, min(_LONGEST, len(kinds) // _FEWEST) + 1):
+        here = positions[:-length]
+        ends = np.where(kinds[:-length] == kinds[length:], len(here), here)
+        times = (np.minimum.accumulate(ends[::-1])[::-1] - here) // length + 1
+        longer = np.flatnonzero((times >= _FEWEST) & (times * length > covered[:-length]))
+        covered[longer] = times[longer] * length
+        lengths[longer] = length
+    return covered, lengths

@@ -1,9 +1,8 @@
 """The steps of a derivation, forward and backward, one value after the other."""
 
-# ruff: noqa: RUF001, RUF002
+# ruff: noqa: RUF002
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -15,14 +14,11 @@ from .expressions import walk
 from .formulas import Formulas
 from .latex import Latex
 from .program import Program, Variable
-from .rule_text import formula
+from .rule_formulas import rule_formula
 from .sizes import form_of
 from .unicode import Text
 
 Array = Any
-
-
-_SUBTRACTED = re.compile(r"(?<!\w)-")  # a minus sign, and no hyphen
 
 
 class Step(NamedTuple):
@@ -120,10 +116,8 @@ class _Rules:
         self.nodes = sorted(program.values, key=lambda node: node.order)
         self.symbols = formulas.text_symbols
 
-    def label(self, x: Node | Any) -> str:
-        """The symbol of a node's value, or a number."""
-        if not isinstance(x, Node):
-            return f"{x:g}" if isinstance(x, (int, float)) else str(x)
+    def label(self, x: Node) -> str:
+        """The symbol of a node's value."""
         v = self.program.values.get(x)
         symbol: Callable[..., str] | None = None if v is None else self.symbols.get(v.index)
         return "·" if symbol is None else symbol()
@@ -143,7 +137,5 @@ class _Rules:
         for user in self.nodes:
             for planned in user.plan.rules if user.op is not None and user.plan is not None else ():
                 if user.op is not None and user.inputs[planned.position] in newest:
-                    rule = user.op.rules[0 if user.op.variadic else planned.position]
-                    text = formula(rule, user, planned.position, self.label)
-                    found.append(f"{user.op.name}: {_SUBTRACTED.sub('−', text)}")
+                    found.append(f"{user.op.name}: {rule_formula(user, planned, user.saved, self.label).text}")
         return "; ".join(dict.fromkeys(found))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from itertools import count
 from keyword import iskeyword
 from typing import Any
@@ -15,14 +17,14 @@ import numpy as np
 from .. import autodiff
 from ..autodiff import Hidden, data_of
 from ..carriers.randomness import generators_of, state_of
-from ..carriers.traced import Traced
+from ..carriers.traced import Constant, Traced
 from ..errors import NotDifferentiableError, describe
 from ..graph import Node, ancestors, differentiable_ancestors
 from ..modes import enable_grad, keep_values
 from ..pytrees import Nest
 from ..tensor import Tensor
 from .program import Call, Program, Role, Variable
-from .watching import watch_locals
+from .watching import is_users, watch_locals
 
 
 class Writer:
@@ -82,7 +84,8 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     program.arguments[first] = nest.fill(program.inputs)
     batch = [_data(arg, name, writer) for arg, name in zip(args, others, strict=True)]
     names: dict[Variable, str] = {}
-    with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), watch_locals(_named_by(names)):
+    seen = watch_locals(_named_by(names))
+    with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), seen, _constants(loss_fn):
         loss = loss_fn(nest.fill(leaves, whole=True), *batch)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         what = describe(loss, "an array") if hasattr(loss, "shape") else repr(loss)
@@ -261,6 +264,52 @@ def _number(wanted: dict[Variable, str], taken: set[str | None]) -> None:
         for variable in group:
             variable.name = base if single else next(name for name in numbered if name not in taken)
             taken.add(variable.name)
+
+
+# --------------------------------------------------------------------------------------- constant arrays
+
+
+_CREATED_BY = ("eye", "identity", "array", "asarray", "diag")
+
+
+@contextmanager
+def _constants(loss_fn: Callable[..., Any]) -> Iterator[None]:
+    """Let constant arrays of the user's be indexed by traced ones: those of NumPy's functions and of the closure."""
+    cells = [c for c in getattr(loss_fn, "__closure__", None) or () if type(_content(c)) is np.ndarray]
+    names = getattr(loss_fn, "__globals__", {})
+    tables = {name: value for name, value in names.items() if type(value) is np.ndarray}
+    functions = {name: getattr(np, name) for name in _CREATED_BY}
+    for name, function in functions.items():
+        setattr(np, name, _indexable(function))
+    for cell in cells:
+        cell.cell_contents = cell.cell_contents.view(Constant)
+    names.update({name: table.view(Constant) for name, table in tables.items()})
+    try:
+        yield
+    finally:
+        for name, function in functions.items():
+            setattr(np, name, function)
+        for cell in cells:
+            cell.cell_contents = cell.cell_contents.view(np.ndarray)
+        names.update(tables)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a variable that has no value yet
+        return None
+
+
+def _indexable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy's, whose plain arrays take traced ones as their index where the user calls it."""
+
+    @wraps(function)
+    def created(*args: Any, **kwargs: Any) -> Any:
+        made = function(*args, **kwargs)
+        return made.view(Constant) if type(made) is np.ndarray and is_users(sys._getframe(1)) else made
+
+    return created
 
 
 # ---------------------------------------------------------------------------------------- random numbers

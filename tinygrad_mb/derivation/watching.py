@@ -19,7 +19,7 @@ def watch_locals(see: Callable[[str, Any], None]) -> Iterator[None]:
     """Show ``see`` the local variables of the user's functions, by name, line by line as they run."""
 
     def look(frame: FrameType, event: str, arg: Any) -> Any:
-        if not _is_users(frame):
+        if not is_users(frame):
             return None
         arguments = frame.f_code.co_varnames[: frame.f_code.co_argcount]
         for name, value in frame.f_locals.items():
@@ -35,7 +35,8 @@ def watch_locals(see: Callable[[str, Any], None]) -> Iterator[None]:
         sys.settrace(before)
 
 
-def _is_users(frame: FrameType) -> bool:
+def is_users(frame: FrameType) -> bool:
+    """Whether a frame is of the user's own code: not of this package, of NumPy, or of the standard library."""
     if frame.f_code.co_filename.startswith(_NOT_USERS):
         return False
     return frame.f_globals.get("__name__", "").partition(".")[0] not in sys.stdlib_module_names - {"__main__"}

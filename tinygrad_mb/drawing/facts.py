@@ -108,7 +108,7 @@ class Facts:
                 if use.each is not None or use.hidden:
                     axis = step.places._axis if step.places is not None else None
                     count = use.each.examples if use.each is not None else int(np.prod(use.hidden))
-                    self.sums.setdefault((node, use.position), Sum(count, axis, use))
+                    self.sums.setdefault((node, use.rule.position), Sum(count, axis, use))
                 elif step.places is None and use.places is not None:
                     self.reductions.add(node)
         for start in walk.starts:

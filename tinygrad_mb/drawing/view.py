@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..derivation.rule_text import formula
+from ..calls import call_of, shown
+from ..derivation.rule_formulas import rule_formula
 from ..graph import Node
 from . import words
-from .calls import call, operand
 from .facts import Facts
 from .folding import Folding, Group, fold
 from .words import Grid, Part
@@ -253,7 +253,7 @@ class _Builder:
         return words.shape_parts(shape, axis, facts.examples, facts.hidden(node))
 
     def _value(self, node: Node) -> Side:
-        text = "" if node.op is None else call(node, self._inside(node))
+        text = "" if node.op is None else call_of(node, self._inside(node), self._label)
         lines = []
         if node in self.facts.reductions and self.facts.examples:
             what = node.op.name if node.op is not None else ""
@@ -297,10 +297,9 @@ class _Builder:
             return Side("", False, "", (), (Line("no gradient flows here", "note"),), ())
         parts = []
         for use in step.received[:_MOST_USES]:
-            op = use.node.op
-            assert op is not None
-            text = formula(op.rules[0 if op.variadic else use.position], use.node, use.position, self._label_of_twin)
-            parts.append(text.replace("δ", f"δ{self._label_of_twin(use.node)}"))
+            label = self._label_of_twin
+            found = rule_formula(use.node, use.rule, use.node.saved, label, f"δ{label(use.node)}")
+            parts.append(found.text)
         more = len(step.received) - len(parts)
         lines = [Line(f"+ {text}") for text in parts[1:]] + ([Line(f"+ {more} more uses")] if more > 0 else [])
         text = f"= {parts[0]}" if parts else "= 1"
@@ -324,7 +323,7 @@ class _Builder:
     def _label(self, x: Any) -> str:
         """What an operand is called in formulas."""
         if not isinstance(x, Node):
-            return words.name_of(x, self.facts.data) or operand(x)
+            return words.name_of(x, self.facts.data) or shown(x)
         if x.name:
             return x.name
         if len(self.facts.roots) == 1 and x is self.facts.roots[0] and not x.shape:

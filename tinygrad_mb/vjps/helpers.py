@@ -4,15 +4,34 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 import math
+import operator
 
 import numpy as np
 
 
+def axis_of(axis, ndim):
+    """A single axis as a non-negative number; raises NumPy's ``AxisError``."""
+    axis = operator.index(axis)
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % ndim
+
+
 def axes_of(axis, ndim):
-    """The axes that a reduction's ``axis`` means, as a tuple of non-negative numbers."""
+    """One axis, several, or None for all, as non-negative numbers; raises for one out of range or named twice."""
     if axis is None:
         return tuple(range(ndim))
-    return tuple([k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))])
+    if not isinstance(axis, (tuple, list)):
+        return (axis_of(axis, ndim),)
+    axes = tuple([axis_of(k, ndim) for k in axis])
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"an axis is named twice in {axis}")
+    return axes
+
+
+def reduced_axes(axis, ndim):
+    """``axes_of`` for reductions by universal functions, to which a number without axes may have an axis 0 or -1."""
+    return () if ndim == 0 and axis in (0, -1) else axes_of(axis, ndim)
 
 
 def resolved(new, shape):
@@ -52,7 +71,7 @@ def summed_products(x, y):
 
 def restore_axes(a, shape, axis, keepdims):
     """A reduction's result, or its cotangent, in a shape that broadcasts against the reduced array."""
-    if axis is None or keepdims:  # a single number, or all axes at size one: broadcasting does the rest
+    if axis is None or keepdims or not shape:  # a single number, or all axes at size one: broadcasting does the rest
         return a
     axes = axes_of(axis, len(shape))
     return a.reshape(tuple([1 if k in axes else n for k, n in enumerate(shape)]))

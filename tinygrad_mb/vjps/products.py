@@ -83,7 +83,7 @@ def _einsum_vjp(g, i, operands, operands_shapes, subscripts):
         [label for label in target if label in known]))  # fmt: skip
     sizes = iter(found.shape)
     full = tuple([next(sizes) if label in known else 1 for label in target])
-    wide = tuple([max(n, m) for n, m in zip(full, shape, strict=True)])
+    wide = tuple([m if n == 1 else n for n, m in zip(full, shape, strict=True)])
     return expand(found.reshape(full), wide) if wide != found.shape else found
 
 
