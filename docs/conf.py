@@ -8,14 +8,17 @@ import tinygrad_mb
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import graphs  # noqa: E402
 import pictures  # noqa: E402
 
 pictures.make(HERE / "_pictures")
+graphs.make(HERE / "_pictures", HERE / "_pages")
 
 project = "tinygrad_mb"
 author = copyright = "The tinygrad_mb developers"
 release = tinygrad_mb.__version__
 html_theme = "furo"
+html_extra_path = ["_pages"]  # beside the site's own pages
 html_title = f"tinygrad_mb {release}"
 exclude_patterns = ["_build"]
 nitpicky = False

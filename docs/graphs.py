@@ -10,8 +10,9 @@ import numpy as np
 import tinygrad_mb as tg
 
 
-def make(folder: Path) -> None:
-    """Write all pictures to ``folder``."""
+def make(folder: Path, pages: Path) -> None:
+    """Write all pictures to ``folder``, and the page to ``pages``."""
+    pages.mkdir(exist_ok=True)
     batch = (two_layers, *two_layers_data())
     tg.draw(*batch).save(folder / "batch.svg")
     tg.draw(*batch, view="backward").save(folder / "backward.svg")
@@ -20,7 +21,7 @@ def make(folder: Path) -> None:
     tg.draw(*batch, contributions=True).save(folder / "contributions.svg")
     tg.draw(*batch, values="heat", grads="heat").save(folder / "heat.svg")
     tg.draw(*batch, highlight="W1").save(folder / "path.svg")
-    tg.draw(*batch).save(folder / "batch.html")
+    tg.draw(*batch).save(pages / "batch.html")
     report = tg.check_derivation(two_layers, two_layers_data()[0], wrong, *two_layers_data()[1:])
     tg.draw(*batch, view="both", highlight=report).save(folder / "wrong.svg")
     tg.draw(recurrent, *recurrent_data()).save(folder / "recurrent.svg")
