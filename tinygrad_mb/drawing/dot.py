@@ -62,8 +62,9 @@ def digraph(view: View) -> Digraph:
         _node(clusters[box.frames[-1]] if box.frames else graph, box)
     for frame in reversed(view.frames):  # a cluster is copied into its parent, and stands behind it in the list
         (clusters[frame.parent] if frame.parent else graph).subgraph(clusters[frame.id])
+    ports = {box.id: ":f" if _has_two_sides(box) else "" for box in view.boxes}
     for k, edge in enumerate(view.edges):
-        _lines(graph, edge, f"e{k}", view)
+        _lines(graph, edge, f"e{k}", view, ports)
     return graph
 
 
@@ -95,12 +96,17 @@ def _node(graph: Digraph, box: Box) -> None:
 
 
 def _label(box: Box) -> str:
-    if len(box.sides) > 1 and box.sides[1].title:
+    if _has_two_sides(box):
         cells = zip("fb", box.sides, strict=True)
         fills = {"f": "", "b": f' BGCOLOR="{BACK_FILL}"'}
         columns = "".join(f'<TD PORT="{port}"{fills[port]}>{_side(side, box)}</TD>' for port, side in cells)
-        return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="4" COLUMNS="*"><TR>{columns}</TR></TABLE>>'
+        look = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="4" COLUMNS="*"'
+        return f"<<TABLE {look}><TR>{columns}</TR></TABLE>>"
     return f"<{_side(box.sides[0], box)}>"
+
+
+def _has_two_sides(box: Box) -> bool:
+    return len(box.sides) > 1 and bool(box.sides[1].title)
 
 
 def _side(side: Side, box: Box) -> str:
@@ -112,7 +118,8 @@ def _side(side: Side, box: Box) -> str:
     if side.shape:
         lines.append(_small("".join(_part(part.text, part.marked) for part in side.shape)))
     for line in side.lines:
-        lines.append(_small(f'<I>{text(line.text)}</I>' if line.kind == "note" else text(line.text), line.kind == "sum"))
+        markup = f"<I>{text(line.text)}</I>" if line.kind == "note" else text(line.text)
+        lines.append(_small(markup, line.kind == "sum"))
     if not side.grids:
         return "<BR/>".join(lines)
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in ["<BR/>".join(lines), *map(_grid, side.grids)])
@@ -153,7 +160,7 @@ def _shade(x: float) -> str:
     return "#" + "".join(f"{round(255 + (e - 255) * abs(x)):02x}" for e in end)
 
 
-def _lines(graph: Digraph, edge: Edge, id_: str, view: View) -> None:
+def _lines(graph: Digraph, edge: Edge, id_: str, view: View, ports: dict[str, str]) -> None:
     colour = EXAMPLES if edge.examples else PLAIN
     look = {"color": colour, "penwidth": "2" if edge.examples else "1", "weight": "4" if edge.examples else "1"}
     if not edge.carries:
@@ -169,31 +176,31 @@ def _lines(graph: Digraph, edge: Edge, id_: str, view: View) -> None:
         graph.edge(edge.source, edge.target, id=id_, **look, **badge)
         return
     if view.direction == "both":
-        graph.edge(f"{edge.source}:f", f"{edge.target}:f", id=id_, **look)
+        graph.edge(edge.source + ports[edge.source], edge.target + ports[edge.target], id=id_, **look)
     if edge.carries:
         back = look if edge.state else look | {"color": FLOW}
         if view.direction == "backward":
             graph.edge(edge.target, edge.source, id=id_, **back, **badge)
-        else:
+        elif ports[edge.source] and ports[edge.target]:
             graph.edge(f"{edge.source}:b", f"{edge.target}:b", id=f"{id_}b", dir="back", **back, **badge)
 
 
 def _badge(badge: Badge) -> str:
     where = "" if badge.axis is None else f" · axis {badge.axis}"
-    uses = "" if badge.uses == 1 else f" × {badge.uses} uses"
+    uses = "" if badge.uses == 1 else f" × {badge.uses} uses"  # noqa: RUF001
     rows = [f"<B>Σ m={badge.count}{where}{uses}</B>", *[text(line) for line in badge.contributions]]
     cells = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
+    look = 'STYLE="ROUNDED" CELLPADDING="2"' if len(rows) == 1 else 'CELLPADDING="1"'
     return (
-        f'<<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2" STYLE="ROUNDED" BGCOLOR="{SUM}" '
-        f'COLOR="{SUM_LINE}">{cells}</TABLE>>'
+        f'<<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" {look} BGCOLOR="{SUM}" COLOR="{SUM_LINE}">{cells}</TABLE>>'
     )
 
 
 def _legend(view: View) -> str:
     cells = [*_legend_cells(view)]
-    rows = f'<TR><TD><TABLE BORDER="0" CELLSPACING="6"><TR>{"".join(cells)}</TR></TABLE></TD></TR>'
+    rows = f'<TR><TD><TABLE BORDER="0" CELLSPACING="6"><TR>{"".join(cells)}</TR></TABLE></TD></TR>' if cells else ""
     rows += "".join(f"<TR><TD>{text(note, 160)}</TD></TR>" for note in view.notes)
-    return f'<<FONT POINT-SIZE="9"><TABLE BORDER="0" CELLSPACING="0">{rows}</TABLE></FONT>>'
+    return f'<<FONT POINT-SIZE="9"><TABLE BORDER="0" CELLSPACING="0">{rows}</TABLE></FONT>>' if rows else ""
 
 
 def _legend_cells(view: View) -> Iterator[str]:

@@ -28,7 +28,7 @@ class Sum(NamedTuple):
     use     what is passed on there
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's method, which nobody needs here
     axis: int | None
     use: Use
 

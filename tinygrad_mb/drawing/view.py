@@ -16,7 +16,7 @@ from ..calls import call_of, shown
 from ..derivation.rule_formulas import rule_formula
 from ..graph import Node
 from . import words
-from .facts import Facts
+from .facts import Facts, Sum
 from .folding import Folding, Group, fold
 from .words import Grid, Part
 
@@ -65,7 +65,7 @@ class Badge(NamedTuple):
     contributions  what each example contributes, on request
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's method, which nobody needs here
     axis: int | None
     uses: int
     contributions: tuple[str, ...]
@@ -151,7 +151,10 @@ class Options(NamedTuple):
     unfold: bool | Collection[str] = ()
 
 
-def view(facts: Facts, options: Options = Options(), folding: Folding | None = None) -> View:
+_DEFAULT = Options()
+
+
+def view(facts: Facts, options: Options = _DEFAULT, folding: Folding | None = None) -> View:
     """What a picture of these facts shows, folded as the options say if it is not said how."""
     if folding is None:
         operations = [node for node in facts.nodes if node.op is not None]
@@ -174,15 +177,17 @@ class _Builder:
     def view(self) -> View:
         facts, folding = self.facts, self.folding
         members: dict[Node | Group, list[Node]] = {}
-        for node, shown in folding.shown.items():
-            members.setdefault(shown, []).append(node)
-        for shown, nodes in members.items():
-            self._operation(shown, nodes)
+        for node, item in folding.shown.items():
+            members.setdefault(item, []).append(node)
+        for item, nodes in members.items():
+            self._operation(item, nodes)
         for root in facts.roots:
             if root.op is None:
                 self._leaf([root], "", (), 1)
-        for shown, nodes in members.items():
-            self._operands(shown, nodes)
+        for item, nodes in members.items():
+            self._operands(item, nodes)
+        for edge in self.edges.values():
+            edge.badge = self._badge(edge.uses)
         notes = list(folding.notes)
         if not facts.examples and any(
             node.plan is not None and node.op is not None and node.shape for node in facts.nodes
@@ -381,34 +386,39 @@ class _Builder:
     def _edge(self, source: str, target: str, uses: list[tuple[Node, int]], loop: bool) -> None:
         edge = self.edges.get((source, target, loop))
         if edge is None:
-            node, position = uses[0]
-            carrying = {rule.position for rule in node.plan.rules} if node.plan else set()
-            examples = self.facts.axis(node.inputs[position]) is not None
-            edge = Edge(source, target, position in carrying, examples, loop=loop)
-            self.edges[source, target, loop] = edge
+            edge = self.edges[source, target, loop] = Edge(source, target, False, False, loop=loop)
         edge.uses += uses
-        for use in uses:
-            found = self.facts.sums.get(use)
-            if found is not None:
-                made = edge.badge
-                shown = self._contributions(found) if made is None else made.contributions
-                edge.badge = Badge(found.count, found.axis, 1 + (made.uses if made else 0), shown)
+        for node, position in uses:
+            edge.carries |= node.plan is not None and any(rule.position == position for rule in node.plan.rules)
+            edge.examples |= self.facts.axis(node.inputs[position]) is not None
 
-    def _contributions(self, found: Any) -> tuple[str, ...]:
-        """What the examples contribute, and how much: the numbers of one, or the norms of all."""
-        use = found.use
-        if use.each is None or not self.facts.numbers:
+    def _badge(self, uses: list[tuple[Node, int]]) -> Badge | None:
+        """The sum over examples that backward makes at some uses."""
+        sums = [self.facts.sums[use] for use in uses if use in self.facts.sums]
+        if not sums:
+            return None
+        same = [found for found in sums if found.use.parent is sums[0].use.parent]
+        return Badge(sums[0].count, sums[0].axis, len(sums), self._contributions(same))
+
+    def _contributions(self, sums: list[Sum]) -> tuple[str, ...]:
+        """What the examples contribute to all of the sums: the numbers of one, or the norms of all."""
+        if not self.facts.numbers or any(found.use.each is None for found in sums):
             return ()
+
+        def part(example: int) -> Any:
+            return sum(np.asarray(found.use.of_example(example)) for found in sums)
+
+        count = sums[0].count
         if self.options.example is not None:
-            own = np.asarray(use.of_example(self.options.example))
+            own = part(self.options.example)
             text = words.short(own) if own.size <= _TINY else f"norm {words.number(np.linalg.norm(own))}"
             return (f"example {self.options.example}: {text}",)
         if not self.options.contributions:
             return ()
-        rows = [np.asarray(use.of_example(k)) for k in range(min(found.count, _MOST_CONTRIBUTIONS))]
+        rows = [part(k) for k in range(min(count, _MOST_CONTRIBUTIONS))]
         few = all(row.size <= _TINY for row in rows)
         texts = [f"{k}: {words.short(x) if few else words.number(np.linalg.norm(x))}" for k, x in enumerate(rows)]
-        more = found.count - len(rows)
+        more = count - len(rows)
         return (
             "each one's part:" if few else "norm of each one's part:",
             *texts,

@@ -41,7 +41,7 @@ def number(x: Any) -> str:
 
 def shape_parts(shape: tuple[int, ...], axis: int | None, examples: int, hidden: int = 0) -> tuple[Part, ...]:
     """A shape, in which the axis of examples reads ``m=32``."""
-    parts = [Part(f"m={hidden}", True), Part(" × ")] if hidden else []
+    parts = [Part(f"m={hidden}", True), Part(" × ")] if hidden else []  # noqa: RUF001
     if not shape:
         return (*parts, Part("scalar"))
     parts.append(Part("("))
@@ -85,7 +85,7 @@ def size(array: Any) -> str:
 
 
 def grid(caption: str, array: Any, heat: bool) -> Grid:
-    """An array as a table; of more than two axes the first ones are put below each other, and the middle is left out."""
+    """An array as a table, whose middle is left out; of more than two axes the first are put below each other."""
     array = np.asarray(array)
     heat = heat and array.dtype.kind == "f"
     flat = array.reshape(1, -1) if array.ndim < 2 else array.reshape(-1, array.shape[-1])
