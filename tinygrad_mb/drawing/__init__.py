@@ -5,24 +5,30 @@ The modules that do it are imported by the first drawing, so that programs that 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..autodiff import Recorded
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from graphviz import Digraph
+
+    from .view import View
 
 Numbers = Literal["numbers", "heat"] | bool | None
 
 
 class Drawing:
-    """A picture of a graph, as it was when ``draw`` was called; notebooks show it by themselves."""
+    """A picture of a graph, as it was when ``draw`` was called; notebooks show it by themselves.
 
-    def __init__(self, graph: Digraph) -> None:
+    graph  the picture to build on
+    page   makes the interactive page, and the layout of it, in so many seconds
+    """
+
+    def __init__(self, graph: Digraph, page: Callable[[float], str]) -> None:
         self.graph = graph
+        self._page = page
 
     @property
     def source(self) -> str:
@@ -30,13 +36,21 @@ class Drawing:
         return str(self.graph.source)
 
     def save(self, path: str | Path, time_limit: float = 60.0) -> Path:
-        """Write the picture to a file, ``.svg``, ``.png``, ``.pdf`` or ``.dot`` by its suffix; return its path.
+        """Write the picture to a file of the kind that its suffix says; return its path.
+
+        ``.svg``, ``.png`` and ``.pdf`` are pictures, ``.dot`` is their text.  ``.html`` is a page for a browser, one file
+        that needs no network: frames are folded and unfolded there, and a slider plays forward and backward step by
+        step, with the numbers of all examples or of one.
 
         The layout may take ``time_limit`` seconds.  Raises ``ValueError`` for any other suffix, ``RenderError`` if
         there is no layout program (``.dot`` needs none) or it fails, and ``OSError`` if the file cannot be written.
         """
         from . import render
 
+        path = Path(path)
+        if path.suffix.lower() == ".html":
+            path.write_text(self._page(time_limit), encoding="utf-8")
+            return path
         return render.save(self.source, path, time_limit)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
@@ -98,12 +112,13 @@ def draw(
     from .view import Options
     from .view import view as view_of
 
+    title = "Graph"
     data: list[tuple[str, Any]] = []
     if outputs and callable(outputs[0]) and not isinstance(outputs[0], Recorded):
+        title = getattr(outputs[0], "__name__", "the function")
         found, data = record(*outputs)
         if not found:
-            name = getattr(outputs[0], "__name__", "the function")
-            raise TypeError(f"draw: {name} returned no Tensor: does what it returns depend on the parameters?")
+            raise TypeError(f"draw: {title} returned no Tensor: does what it returns depend on the parameters?")
         outputs = tuple(found)
     if not outputs:
         raise TypeError("draw() wants the tensors whose graph to draw: tg.draw(loss)")
@@ -119,7 +134,15 @@ def draw(
         why = f": {facts.reason}" if not facts.examples else ""
         raise IndexError(f"draw: there is no example {example}; {facts.examples} examples are told apart{why}")
     options = Options(view, example, values, grads, contributions, depth, limit, unfold)
-    picture = view_of(facts, options)
-    if highlight is not None:
-        mark(picture, facts, highlight)
-    return Drawing(digraph(picture))
+
+    def marked(picture: View) -> View:
+        if highlight is not None:
+            mark(picture, facts, highlight)
+        return picture
+
+    def page(time_limit: float) -> str:
+        from .html import html
+
+        return html(title, facts, options, marked, time_limit)
+
+    return Drawing(digraph(marked(view_of(facts, options))), page)

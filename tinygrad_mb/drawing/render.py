@@ -31,7 +31,7 @@ def save(source: str, path: str | Path, time_limit: float) -> Path:
     elif suffix in FORMATS:
         path.write_bytes(run(source, suffix, time_limit))
     else:
-        raise ValueError(f"cannot save a drawing as {path.name!r}: the suffix must be .svg, .png, .pdf or .dot")
+        raise ValueError(f"cannot save a drawing as {path.name!r}: the suffix must be .svg, .png, .pdf, .html or .dot")
     return path
 
 

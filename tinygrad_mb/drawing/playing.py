@@ -1,0 +1,249 @@
+"""What the page of a picture knows: the numbers of each box and of each edge, and the steps of forward and backward."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import bare
+from ..broadcasting import unbroadcast
+from ..calls import shown
+from ..derivation.contributions import Use
+from ..derivation.rule_formulas import rule_formula
+from ..graph import Node
+from .facts import Facts
+from .opening import Opening
+from .view import Box, Edge, View
+from .words import name_of
+
+FEW = 400  # numbers of an array that the page has; of more it has statistics
+_ROOM = 1 << 22  # numbers of the examples' contributions that are looked at one by one
+
+Json = dict[str, Any]
+
+
+def played(view: View, facts: Facts, opening: Opening) -> Json:
+    """The page's knowledge of a forward view, ready for JSON; see ``page/numbers.js`` for arrays."""
+    return _Play(view, facts, opening).json()
+
+
+class _Play:
+    def __init__(self, view: View, facts: Facts, opening: Opening) -> None:
+        self.view, self.facts, self.opening = view, facts, opening
+        self.frames = {frame.group: frame.id for frame in view.frames}
+        self.leaves: dict[Any, str] = {}  # the first box of each leaf
+        self.into: dict[str, list[tuple[str, Edge]]] = {}  # the edges into each box, with their ids
+        for k, edge in enumerate(view.edges):
+            self.into.setdefault(edge.target, []).append((f"e{k}", edge))
+        self.totals: dict[str, Any] = {}  # what is passed back along edges
+
+    def json(self) -> Json:
+        twins = self._twins()
+        boxes = {}
+        for order, box in enumerate(self.view.boxes):
+            boxes[box.id] = {**self._box(box), "order": order, "twins": twins.get(box.id, {})}
+        edges = [self._edge(f"e{k}", edge) for k, edge in enumerate(self.view.edges)]
+        return {
+            "examples": self.view.examples,
+            "boxes": boxes,
+            "edges": edges,
+            "clusters": {
+                frame.id: {
+                    "title": frame.title,
+                    "kind": "repeat" if frame.group in self.opening.repeats else "module",
+                    "folded": frame.group in self.opening.folded,
+                    "parent": frame.parent,
+                }
+                for frame in self.view.frames
+            },
+            "steps": [*self._forward(), *self._backward()],
+            "notes": self.view.notes,
+        }
+
+    # ------------------------------------------------------------------------------------------- boxes
+
+    def _box(self, box: Box) -> Json:
+        side, node = box.sides[0], box.node
+        array, delta, axis = box.array, None, None
+        if box.array is not None:
+            axis = 0 if len(box.array) == self.facts.examples else None
+        elif node is not None:
+            array, delta, axis = self.facts.value(node), self.facts.delta(node), self.facts.axis(node)
+        leaf = self.leaves.setdefault(node, box.id) if node is not None and node.op is None else box.id
+        stub = leaf if leaf != box.id else None
+        shape = () if node is None else node.shape if array is None else array.shape
+        return {
+            "kind": box.kind,
+            "title": (node.name if node is not None and box.array is None else None) or side.title,
+            "formula": side.formula,
+            "op": node.op.name if node is not None and node.op is not None and box.array is None else "",
+            "shape": list(shape),
+            "axis": self._told_apart(axis, shape),
+            "clusters": list(box.frames),
+            "value": None if stub or box.kind == "folded" else self._numbers(array, axis),
+            "grad": None if stub or box.kind == "folded" else self._numbers(delta, axis),
+            "stub_of": stub,
+        }
+
+    def _told_apart(self, axis: int | None, shape: tuple[int, ...]) -> int | None:
+        """The axis of examples, if it has one place for each."""
+        return axis if axis is not None and axis < len(shape) and shape[axis] == self.facts.examples else None
+
+    def _numbers(self, array: Any, axis: int | None = None) -> Json | None:
+        """An array for the page."""
+        if array is None:
+            return None
+        array = np.asarray(array)
+        if array.dtype.kind not in "fiub":
+            return None
+        axis = self._told_apart(axis, array.shape)
+        each = None if axis is None else [_norm(part) for part in np.moveaxis(array, axis, 0)]
+        return _described(array, axis, each)
+
+    def _twins(self) -> dict[str, dict[str, str]]:
+        """For boxes of later turns of what is repeated: the box of the first turn."""
+        stands = self.opening.folding.shown
+        ids = {stands[box.node]: box.id for box in self.view.boxes if box.array is None and box.node in stands}
+        found: dict[str, dict[str, str]] = {}
+        for repeat, twins in self.opening.twins.items():
+            frame = self.frames[repeat]
+            for item, twin in twins.items():
+                one, first = ids[item], ids[twin]
+                found.setdefault(one, {})[frame] = first
+                operands = self._leaves_of(first)
+                for place, leaf in self._leaves_of(one).items():
+                    if place in operands and operands[place] != leaf:
+                        found.setdefault(leaf, {})[frame] = operands[place]
+        return found
+
+    def _leaves_of(self, box: str) -> dict[Any, str]:
+        """The boxes of the leaves that one uses, by their positions among the operands; labels by their order."""
+        found: dict[Any, str] = {}
+        for order, (_, edge) in enumerate(self.into.get(box, [])):
+            if not edge.uses:
+                found["label", order] = edge.source
+            for node, position in edge.uses:
+                if node.inputs[position].op is None:
+                    found[position] = edge.source
+        return found
+
+    # ------------------------------------------------------------------------------------------- edges
+
+    def _edge(self, id_: str, edge: Edge) -> Json:
+        carrying = [use for node, position in edge.uses if (use := self._use(node, position)) is not None]
+        badge = edge.badge
+        made: Json = {
+            "id": id_,
+            "source": edge.source,
+            "target": edge.target,
+            "carries": edge.carries,
+            "uses": max(len(edge.uses), 1),
+            "sum": None if badge is None else {"count": badge.count, "axis": badge.axis},
+            "rule": self._rule(carrying[0]) if len(carrying) == 1 else "",
+            "passed": None,
+            "contributions": None,
+        }
+        if not carrying or not self.facts.numbers or len({node.inputs[position] for node, position in edge.uses}) > 1:
+            return made
+        try:
+            with np.errstate(all="ignore"):
+                total = sum(map(self._total, carrying))
+        except Exception:  # a rule that needs more than is known
+            return made
+        self.totals[id_] = total
+        made["passed"] = self._numbers(total, carrying[0].places._axis if carrying[0].places is not None else None)
+        if all(use.each is not None for use in carrying):
+            made["contributions"] = self._contributions(carrying, total.shape)
+        return made
+
+    def _use(self, node: Node, position: int) -> Use | None:
+        step = self.facts.step(node)
+        return next((use for use in step.passed if use.rule.position == position), None) if step is not None else None
+
+    def _rule(self, use: Use) -> str:
+        return rule_formula(use.node, use.rule, use.node.saved, self._label).text
+
+    def _label(self, x: Any) -> str:
+        if not isinstance(x, Node):
+            return shown(x)
+        node = self.facts.original(x)
+        return node.name or (name_of(node.value, self.facts.data) if node.op is None else None) or "·"
+
+    def _total(self, use: Use) -> Any:
+        """What is passed back by one use, summed over the examples where the operand is the same for all of them."""
+        step = self.facts.step(self.facts.original(use.node))
+        assert step is not None
+        passed = use.rule.pull(step.delta, use.node, use.node.saved)
+        return unbroadcast(np.asarray(bare(passed)), use.parent.shape)
+
+    def _contributions(self, uses: list[Use], shape: tuple[int, ...]) -> Json | None:
+        """What each example contributes, along a first axis."""
+        count = self.facts.examples
+        if count * math.prod(shape) > _ROOM:
+            return None
+        parts = [sum(np.asarray(use.of_example(k)) for use in uses) for k in range(count)]
+        return _described(np.stack(parts), 0, [_norm(part) for part in parts])
+
+    # ------------------------------------------------------------------------------------------- steps
+
+    def _steps(self) -> list[Box]:
+        shown = self.view.boxes
+        return [box for box in shown if box.node is not None and box.node.op is not None and box.array is None]
+
+    def _forward(self) -> list[Json]:
+        return [
+            {"direction": "forward", "box": box.id, "edges": [id_ for id_, _ in self.into.get(box.id, [])]}
+            for box in self._steps()
+        ]
+
+    def _backward(self) -> list[Json]:
+        """The steps of backward, with the gradients that have grown in each: the sums of all that has arrived."""
+        steps = []
+        sums: dict[str, Any] = {}
+        for box in reversed(self._steps()):
+            assert box.node is not None
+            if self.facts.step(box.node) is None:
+                continue
+            edges = [(id_, edge) for id_, edge in self.into.get(box.id, []) if edge.carries]
+            grown = {}
+            for id_, edge in edges:
+                node = edge.uses[0][0].inputs[edge.uses[0][1]]
+                if node.op is None and id_ in self.totals:
+                    leaf = self.leaves[node]
+                    sums[leaf] = sums.get(leaf, 0) + self.totals[id_]
+                    grown[leaf] = self._numbers(sums[leaf])
+            ids = [id_ for id_, _ in edges]
+            steps.append({"direction": "backward", "box": box.id, "edges": ids, "gradients": grown})
+        return steps
+
+
+def _described(array: Any, axis: int | None, each: list[Any] | None) -> Json:
+    with np.errstate(all="ignore"):
+        real = array.astype(float)
+        few = [_plain(x) for x in real.reshape(-1).tolist()] if array.size <= FEW else None
+        some = array.size > 0
+        return {
+            "shape": list(array.shape),
+            "axis": axis,
+            "min": _plain(real.min()) if some else None,
+            "max": _plain(real.max()) if some else None,
+            "mean": _plain(real.mean()) if some else None,
+            "norm": _norm(real),
+            "numbers": few,
+            "each": each,
+        }
+
+
+def _norm(array: Any) -> float | str:
+    with np.errstate(all="ignore"):
+        return _plain(np.sqrt(np.square(array.astype(float)).sum()))
+
+
+def _plain(x: Any) -> float | str:
+    """A number for JSON, which has no words for those that are not finite."""
+    x = float(x)
+    if math.isfinite(x):
+        return float(f"{x:.9g}")
+    return "NaN" if x != x else "Infinity" if x > 0 else "-Infinity"
