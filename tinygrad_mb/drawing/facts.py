@@ -196,12 +196,23 @@ class Facts:
         except Exception:  # no rule, or one that does not like ones
             passed = None
         if not isinstance(passed, Rows):
-            of_labels = shape[0] == self.examples and node.inputs[position].dtype.kind in "iub"
-            return Rows(np.broadcast_to(0.0, shape), level, 0, self.examples) if of_labels else None
+            labels = node.inputs[position].dtype.kind in "iub"
+            return self._of_labels(step, shape, level) if labels else None
         axis = passed._axis - (len(passed.shape) - len(shape))
         if axis < 0 or shape[axis] != passed.shape[passed._axis]:
             return None
         return Rows(np.broadcast_to(0.0, shape), level, axis, passed.examples, passed._after)
+
+    def _of_labels(self, step: Step, shape: tuple[int, ...], level: int) -> Rows | None:
+        """Where the examples stand in whole numbers: as in the first axes of the result, else in its last ones."""
+        assert step.places is not None
+        result, at, after = step.places.shape, step.places._axis, step.places._after
+        for axis in (at, at - len(result) + len(shape)):
+            if 0 <= axis < len(shape) and shape[axis] == result[at]:
+                return Rows(np.broadcast_to(0.0, shape), level, axis, self.examples, after)
+        if shape[0] == self.examples:
+            return Rows(np.broadcast_to(0.0, shape), level, 0, self.examples)
+        return None
 
     @staticmethod
     def _saved_of_twin(node: Node, position: int) -> Any:
@@ -214,19 +225,30 @@ class Facts:
             return [ones(x) for x in node.inputs]
         return ones(node if position == OUT else node.inputs[position])
 
-    def axis(self, node: Node) -> int | None:
-        """The axis of a node's value along which the examples stand; None where it has none."""
-        places = self._places.get(node)
+    def axis(self, node: Node, beside: Any = None) -> int | None:
+        """The axis of a node's value along which the examples stand; None where it has none.
+
+        The same for ``beside``, an array of whole numbers that the node's operation reads besides its operands.
+        """
+        places = self._places_in(node, beside)
         return None if places is None else places._axis
 
-    def of_example(self, node: Node, array: Any, example: int) -> Any:
-        """One example's own part of an array of a node's shape; all of it where it has none."""
-        places = self._places.get(node)
+    def of_example(self, node: Node, array: Any, example: int, beside: Any = None) -> Any:
+        """One example's own part of an array of a node's shape, or ``beside``'s; all of it where it has none."""
+        places = self._places_in(node, beside)
         if places is None or array is None:
             return array
         axis = places._axis
         own = places.apart(array, axis).take(example, axis + 1)
         return own.reshape([n for k, n in enumerate(own.shape) if k not in (axis, axis + 1) or n != 1])
+
+    def _places_in(self, node: Node, beside: Any) -> Rows | None:
+        if beside is None:
+            return self._places.get(node)
+        step = self._steps.get(node)
+        if step is None or step.places is None or not beside.ndim or beside.dtype.kind not in "iub":
+            return None
+        return self._of_labels(step, beside.shape, 0)
 
     def mixes(self, node: Node) -> bool:
         """Whether parts of other examples' losses come in at an example's places here."""

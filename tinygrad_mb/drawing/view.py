@@ -249,13 +249,12 @@ class _Builder:
             return (self._delta(node),)
         return (self._value(node), self._delta(node))
 
-    def _shape(self, node: Node) -> tuple[Part, ...]:
-        facts = self.facts
-        axis = facts.axis(node) if self.options.example is None else None
-        shape = node.shape
-        if self.options.example is not None and facts.axis(node) is not None:
-            shape = facts.of_example(node, np.broadcast_to(0.0, shape), self.options.example).shape
-        return words.shape_parts(shape, axis, facts.examples, facts.hidden(node))
+    def _shape(self, node: Node, beside: Any = None) -> tuple[Part, ...]:
+        facts, example = self.facts, self.options.example
+        shape, axis = (node if beside is None else beside).shape, facts.axis(node, beside)
+        if axis is not None and example is not None:
+            shape, axis = facts.of_example(node, np.broadcast_to(0.0, shape), example, beside).shape, None
+        return words.shape_parts(shape, axis, facts.examples, facts.hidden(node) if beside is None else 0)
 
     def _value(self, node: Node) -> Side:
         text = "" if node.op is None else call_of(node, self._inside(node), self._label)
@@ -313,12 +312,11 @@ class _Builder:
         grids = tuple(self._array("", node, self._known_gradient(node), self.options.grads))
         return Side(title, bool(node.name), text, self._shape(node), tuple(lines), grids)
 
-    def _array(self, caption: str, node: Node, array: Any, wanted: Numbers) -> Iterator[Grid]:
+    def _array(self, caption: str, node: Node, array: Any, wanted: Numbers, beside: Any = None) -> Iterator[Grid]:
         if array is None or wanted is False or array.dtype.kind not in "fiub":
             return
-        example = self.options.example
-        if example is not None:
-            array = self.facts.of_example(node, array, example)
+        if self.options.example is not None:
+            array = self.facts.of_example(node, array, self.options.example, beside)
         if array.size == 0 or (not wanted and array.size > _TINY):
             return
         if node.op is None and not caption and self.facts.changed(node):
@@ -471,23 +469,17 @@ class _Builder:
 
     def _labels(self, node: Node) -> None:
         """Boxes for arrays that are no operands: labels, indices."""
-        for position, array in enumerate(node.params):
-            if not isinstance(array, np.ndarray) or not array.ndim:
-                continue
+        parts = [(part, param) for param in node.params for part in (param if type(param) is tuple else (param,))]
+        for k, (array, param) in enumerate(parts):
             name = words.name_of(array, self.facts.data)
-            id_ = f"{self.ids[node]}p{position}"
-            axis = 0 if len(array) == self.facts.examples else None
-            grids = tuple(self._plain_grid(array, axis))
-            shape = words.shape_parts(array.shape, axis, self.facts.examples)
-            side = Side(name or "constant", bool(name), "", shape, (), grids)
+            if not isinstance(array, np.ndarray) or not array.ndim or (array is not param and name is None):
+                continue
+            id_ = f"{self.ids[node]}p{k}"
+            axis = self.facts.axis(node, array)
+            grids = tuple(self._array("", node, array, self.options.values, array))
+            side = Side(name or "constant", bool(name), "", self._shape(node, array), (), grids)
             self.boxes[id_] = Box(id_, "data" if name else "constant", (side,), (), node=node, array=array)
             self.edges[id_, self.ids[node], False] = Edge(id_, self.ids[node], False, axis is not None)
-
-    def _plain_grid(self, array: Any, axis: int | None) -> Iterator[Grid]:
-        if axis is not None and self.options.example is not None:
-            array = array[self.options.example : self.options.example + 1]
-        if self.options.values is not False and (self.options.values or array.size <= _TINY):
-            yield words.grid("", array, self.options.values == "heat" and array.size > 1)
 
 
 def _many(n: int, what: str) -> str:

@@ -129,7 +129,7 @@ def name_of(value: Any, data: Sequence[tuple[str, Any]]) -> str | None:
         if value is array:
             return name
     for name, array in data:
-        if isinstance(array, np.ndarray) and value.base is not None and value.base is (array.base or array):
+        if isinstance(array, np.ndarray) and value.base is array:
             index = _index(value, array)
             if index is not None:
                 return f"{name}[{index}]"
