@@ -2,6 +2,7 @@
 
 The graph is only read.  Where backward has freed what the rules need, they are run on a copy of the graph: with the
 values, if all of them are known, else with ones in their place, which tell where examples are summed, and no numbers.
+Where there are hooks, which are the user's to run, the rules are run on a copy without them.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Facts:
 
     def _ready(self) -> tuple[dict[Node, Node], bool]:
         """The nodes to walk, by those of the graph, and whether their numbers are true."""
-        if all(node.saved is not None or node.plan is None for node in self.nodes):
+        if all((node.saved is not None and not _has_hooks(node)) or node.plan is None for node in self.nodes):
             return {node: node for node in self.nodes}, True
         known = True
         twins: dict[Node, Node] = {}
@@ -93,7 +94,8 @@ class Facts:
     def _follow(self, root: Node, twins: dict[Node, Node]) -> None:
         originals = self._originals
         try:
-            walk = Walk(twins[root])
+            with np.errstate(all="ignore"):  # forward has said what there is to say
+                walk = Walk(twins[root])
         except Exception as error:  # a picture is wanted also where backward fails
             self.reason, self.numbers = f"backward does not run: {error}", False
             return
@@ -279,6 +281,10 @@ class Facts:
                 if isinstance(source, Node):
                     found.setdefault(source, []).append((node, position))
         return found
+
+
+def _has_hooks(node: Node) -> bool:
+    return node.extras is not None and bool(node.extras.hooks)
 
 
 _FEW = 64  # numbers of a result that is worth being computed again
