@@ -48,6 +48,7 @@ def with_another_example(array, i):
 def test_an_example_changes_its_own_places_of_each_value_and_no_others(model):
     facts = facts_of(mean_of(model), model.params, *model.batch)
     assert facts.examples == M
+    assert not any(map(facts.mixes, facts.nodes))
     changed = np.zeros((len(facts.nodes), M), bool)
     for i in range(M):
         batch = [with_another_example(array, i) for array in model.batch]

@@ -195,6 +195,15 @@ def _cumsum(a, axis=None):
     return NotImplemented if axis is None or axis % a.ndim == a._axis else a.like(np.cumsum(a._data, axis))
 
 
+@rule(np.concatenate)
+def _concatenate(arrays, axis=0):
+    first = next(x for x in arrays if type(x) is Rows)
+    fit = all(first.fits(x) if type(x) is Rows else first.is_same(x) and not np.any(x) for x in arrays)
+    if not fit or axis is None or axis % first.ndim == first._axis:
+        return NotImplemented
+    return first.like(np.concatenate([x._data if type(x) is Rows else x for x in arrays], axis))
+
+
 @rule(np.transpose)
 def _transpose(a, axes=None):
     order = range(a.ndim)[::-1] if axes is None else axes_of(axes, a.ndim)
