@@ -30,7 +30,8 @@ def opened(
     nodes: Sequence[Node], depth: int | None, limit: int, unfold: bool | Collection[str], room: int = ROOM
 ) -> Opening:
     """Everything up to ``room`` operations; what a picture with these options folds is folded at first."""
-    whole = fold(nodes, limit=max(room, limit), unfold=unfold)
+    room = max(room, limit)
+    whole = fold(nodes, limit=room, unfold=unfold)
     spans = {group.span for group in _groups(fold(nodes, depth=depth, limit=limit, unfold=unfold).root) if group.folded}
     groups = list(_groups(whole.root))
     room -= len(set(whole.shown.values()))

@@ -296,8 +296,8 @@ function markHits() {
   const searching = $("search").value.trim() !== "";
   picture.svg.classList.toggle("searching", searching);
   const shown = new Set(state.hits.map((id) => picture.stands.get(id)));
-  for (const id of picture.places.keys()) picture.elementOf(id).classList.toggle("hit", shown.has(id));
-  for (const one of picture.svg.querySelectorAll(".found")) one.classList.remove("found");
+  for (const one of picture.svg.querySelectorAll(".hit, .found")) one.classList.remove("hit", "found");
+  for (const id of shown) picture.elementOf(id).classList.add("hit");
   const current = state.hits[state.hit];
   if (current) picture.elementOf(current).classList.add("found");
   $("hits").textContent = !searching ? "" : state.hit < 0 ? `${state.hits.length} hits` : `${state.hit + 1} of ${state.hits.length}`;
@@ -436,4 +436,7 @@ if (data.examples) {
 if (data.examples) choose(data.example);
 go(0);
 picture.fit(0.75);
-document.body.classList.add("ready");
+requestAnimationFrame(() => {
+  picture.svg.classList.toggle("calm", picture.boxes.size <= 500);  // few enough to glide when frames are folded
+  document.body.classList.add("ready");
+});

@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLUMNS = 8;  // the size of letters in tables of numbers, which are no lines
+const UNREADABLE = 0.25;
 const AROUND = 9;  // room around boxes that stays as it is: borders of frames and heads of arrows stand in it
 
 function drawn(tag, attributes = {}, text = null) {
@@ -11,12 +12,19 @@ function drawn(tag, attributes = {}, text = null) {
   return made;
 }
 
+/** What elements cover: of shapes by their points, so that the browser need not lay out anything; of texts as drawn. */
 function rectOf(elements) {
   const rect = { x0: Infinity, y0: Infinity, x1: -Infinity, y1: -Infinity };
   for (const one of elements) {
-    const { x, y, width, height } = one.getBBox();
-    rect.x0 = Math.min(rect.x0, x); rect.x1 = Math.max(rect.x1, x + width);
-    rect.y0 = Math.min(rect.y0, y); rect.y1 = Math.max(rect.y1, y + height);
+    const points = [...(one.getAttribute("points") || one.getAttribute("d") || "").matchAll(PAIR)].map((pair) => [+pair[1], +pair[2]]);
+    if (!points.length) {
+      const { x, y, width, height } = one.getBBox();
+      points.push([x, y], [x + width, y + height]);
+    }
+    for (const [x, y] of points) {
+      rect.x0 = Math.min(rect.x0, x); rect.x1 = Math.max(rect.x1, x);
+      rect.y0 = Math.min(rect.y0, y); rect.y1 = Math.max(rect.y1, y);
+    }
   }
   return rect;
 }
@@ -53,27 +61,35 @@ class Picture {
     head.append(drawn("path", { d: "M0,0 L10,4 L0,8 z" }));
     this.svg.append(head);
     this.joined = drawn("g");
+    const found = [];  // all is measured before anything is changed, or the browser would lay it out again each time
     for (const g of this.root.children) {
-      const [id, kind] = [g.id, g.classList[0]];
-      if (kind === "node" && this.data.boxes[id]) this.readBox(id, g);
-      else if (kind === "cluster" && this.data.clusters[id]) this.readCluster(id, g);
+      const kind = g.classList[0];
+      if (kind === "node" && this.data.boxes[g.id]) found.push([this.readBox, g, this.measuredBox(g)]);
+      else if (kind === "cluster" && this.data.clusters[g.id]) found.push([this.readCluster, g, this.measuredCluster(g)]);
     }
-    for (const fact of this.data.edges) this.readEdge(fact, document.getElementById(fact.id));
+    for (const fact of this.data.edges) {
+      const g = document.getElementById(fact.id);
+      if (g) found.push([this.readEdge, g, this.measuredEdge(fact, g)]);
+    }
+    for (const [read, g, measured] of found) read.call(this, g, measured);
     const firstNode = this.root.querySelector(".node, .edge");
     this.root.insertBefore(this.joined, firstNode);
     for (const cluster of this.clusters.values()) this.root.append(cluster.button, cluster.box);
   }
 
-  readBox(id, g) {
-    const fact = this.data.boxes[id];
+  measuredBox(g) {
     const shapes = [...g.querySelectorAll("*")].filter(isShape);
+    return { rect: rectOf(shapes.length ? shapes : [g]) };
+  }
+
+  readBox(g, { rect }) {
+    const fact = this.data.boxes[g.id];
     g.classList.add(fact.kind);
     g.setAttribute("tabindex", "0");
     g.setAttribute("role", "img");
     g.setAttribute("aria-label", `${fact.kind} ${shortened(fact.title, 80)}, shape ${fact.shape.join(" by ") || "scalar"}`);
-    const rect = rectOf(shapes.length ? shapes : [g]);
     this.centre(g, rect);
-    this.boxes.set(id, { id, fact, g, rect });
+    this.boxes.set(g.id, { id: g.id, fact, g, rect });
   }
 
   /** Lines of text are centred anew: a browser's letters are not as wide as the layout engine took them to be. */
@@ -97,11 +113,14 @@ class Picture {
     }
   }
 
-  readCluster(id, g) {
-    const fact = this.data.clusters[id];
+  measuredCluster(g) {
     const border = [...g.children].find(isShape);
     const title = [...g.children].filter((one) => one !== border);
-    const rect = rectOf([border]);
+    return { border, title, rect: rectOf([border]), titleRect: title.length ? rectOf(title) : null };
+  }
+
+  readCluster(g, { border, title, rect, titleRect }) {
+    const id = g.id, fact = this.data.clusters[id];
     const name = shortened(fact.title, 60);
     const button = drawn("g", { class: "button" });
     button.append(drawn("circle", { r: 7 }), drawn("path", { d: "M-4,0 H4" }));
@@ -124,25 +143,27 @@ class Picture {
       one.dataset.is = says;
     }
     button.dataset.cluster = id;
-    this.clusters.set(id, { id, fact, g, border, title, button, box, rect, foldedRect, members,
-      titleRect: title.length ? rectOf(title) : null, drawn: this.drawing([border]) });
+    this.clusters.set(id, { id, fact, g, border, title, button, box, rect, foldedRect, members, titleRect, drawn: this.drawing([border]) });
   }
 
-  readEdge(fact, g) {
-    if (!g) return;
+  measuredEdge(fact, g) {
     const path = g.querySelector("path");
     const ends = [...path.getAttribute("d").matchAll(PAIR)].map((pair) => [+pair[1], +pair[2]]);
     const near = (one) => [...(one.getAttribute("points") || "").matchAll(PAIR)].some((pair) =>
       [ends[0], ends[ends.length - 1]].some(([x, y]) => Math.hypot(x - pair[1], y - pair[2]) < 4));
     const lines = [...g.querySelectorAll("path, polygon")].filter((one) => one === path || near(one));
-    const rest = [...g.querySelectorAll("path, polygon, polyline, text")].filter((one) => !lines.includes(one));
-    let label = null, rect = null;
-    if (rest.length) {
-      rect = rectOf(rest);
+    const label = [...g.querySelectorAll("path, polygon, polyline, text")].filter((one) => !lines.includes(one));
+    const shapes = label.filter(isShape);
+    return { fact, path, lines, label, rect: label.length ? rectOf(shapes.length ? shapes : label) : null };
+  }
+
+  readEdge(g, { fact, path, lines, label: parts, rect }) {
+    let label = null;
+    if (rect) {
       label = drawn("g", { class: "label" });
-      label.append(...rest);
+      label.append(...parts);
       g.append(label);
-      if (label.querySelectorAll("text").length === 1) this.centre(label, rect);
+      if (parts.filter((one) => one.tagName === "text").length === 1) this.centre(label, rect);
     }
     g.classList.toggle("carries", fact.carries);
     this.edges.set(fact.id, { id: fact.id, fact, g, label, rect, points: flattened(path.getAttribute("d")),
@@ -203,7 +224,7 @@ class Picture {
   foldAll(folded) {
     this.folded = new Set(folded ? this.clusters.keys() : []);
     this.layout();
-    this.fit();
+    this.fit(0.3);
   }
 
   screenRect(cluster) {
@@ -378,6 +399,7 @@ class Picture {
   reveal(id) {
     const place = this.places.get(this.stands.get(id) || id);
     if (!place) return;
+    if (this.view.scale < UNREADABLE) this.zoom(0.75 / this.view.scale);
     const { x, y, scale } = this.view;
     const off = (low, high, room) => {
       const margin = Math.min(60, room / 6);
