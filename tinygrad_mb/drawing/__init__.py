@@ -96,8 +96,8 @@ def draw(
 
     The graph is only read: drawing before or after backward changes nothing.
 
-    Raises ``TypeError`` for what is not a Tensor, and for no outputs at all; ``IndexError`` for an example that there is
-    not; ``ValueError`` for a ``view`` or a name in ``highlight`` that there is not.
+    Raises ``TypeError`` for what is not a Tensor, and for no outputs at all; ``IndexError`` for an example that there
+    is not; ``ValueError`` for options out of range, or a name in ``highlight`` that there is not.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True, name="w")
@@ -129,6 +129,11 @@ def draw(
             )
     if view not in ("forward", "backward", "both"):
         raise ValueError(f'draw: view is "forward", "backward" or "both", not {view!r}')
+    for option, numbers in (("values", values), ("grads", grads)):
+        if numbers not in ("numbers", "heat", True, False, None):
+            raise ValueError(f'draw: {option} is "numbers", "heat" or False, not {numbers!r}')
+    if example is not None and not hasattr(example, "__index__"):
+        raise TypeError(f"draw: example is the number of an example, a whole number from 0 on, not {example!r}")
     facts = Facts([output.node for output in outputs], data)  # type: ignore[attr-defined]
     if example is not None and not 0 <= example < facts.examples:
         why = f": {facts.reason}" if not facts.examples else ""
