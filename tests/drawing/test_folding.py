@@ -232,6 +232,32 @@ def test_a_sum_over_parameters_is_none_over_examples():
     assert tree(checked(operations(total)).root) == [("× 9", ["square", "sum", "add"])]
 
 
+def test_a_sum_over_times_is_none_over_examples():
+    states, W = [parameter(3)], parameter(3, 3)
+    for _ in range(6):
+        states.append(np.tanh(states[-1] @ W))
+    total = 0.0
+    for state in states[1:]:
+        total = total + np.square(state - 1.0).sum()
+    assert tree(checked(operations(total)).root) == [
+        ("× 6", ["matmul", "tanh"]), ("× 6", ["subtract", "square", "sum", "add"]),
+    ]  # fmt: skip
+
+
+def test_examples_that_are_taken_out_of_a_batch():
+    H, w, total = np.tanh(parameter(5, 3)), parameter(3), 0.0
+    for k in range(5):
+        total = total + np.square(H[k] @ w)
+    assert tree(checked(operations(total)).root) == ["tanh", ("× 5 examples", ["index", "matmul", "square", "add"])]
+
+
+def test_scalars_that_add_up_are_no_examples():
+    total, w = 0.0, tg.Tensor(2.0, requires_grad=True)
+    for k in range(12):
+        total = total + w * float(k)
+    assert tree(checked(operations(total)).root) == [("× 12", ["multiply", "add"])]
+
+
 def test_loops_in_blocks():
     h, W = parameter(3), parameter(3, 3)
     for k in range(4):

@@ -250,7 +250,7 @@ def _limits(wiring: Wiring, a: int, b: int, shift: int) -> tuple[Numbers, Number
     """Between which positions turns must begin for the operations from a to b to be wired like those after them."""
     now, then = wiring.sources[a:b], wiring.sources[a + shift : b + shift]
     alike = wiring.sorts[a:b] == wiring.sorts[a + shift : b + shift]
-    regular = (then - now == shift) & (now >= 0) & alike
+    regular = (then - now == shift) & (now >= 0)
     low = np.where((then >= 0) & ~regular, np.maximum(now, then - shift) + 1, 0)
     high = np.where(alike, _ANYWHERE, then)
     return low.max(axis=1), high.min(axis=1)
@@ -284,7 +284,7 @@ def _turned(wiring: Wiring, starts: Numbers, run: Run, end: int, entered: int) -
 def adds_up_examples(wiring: Wiring, nodes: Sequence[Node], start: int, shift: int) -> bool:
     """Whether each turn of ``shift`` operations adds a scalar of its own to a sum, and hands on nothing else.
 
-    The parameters are shared by the turns, and something that has axes becomes the scalar.
+    The turns share all that they are given but constants, and something that has axes becomes the scalar.
     """
     later = start + shift
     sources, readers = wiring.reads(later, later + shift, start)
@@ -294,7 +294,10 @@ def adds_up_examples(wiring: Wiring, nodes: Sequence[Node], start: int, shift: i
     total = nodes[int(readers[handed][0])]
     if total.op is None or total.op.key is not np.add or total.shape:
         return False
-    turns = nodes[start:later], nodes[later : later + shift]
-    first, second = ([x for node in turn for x in node.inputs if isinstance(x, Node)] for turn in turns)
-    shared = {x for x in first if x.op is None and x.plan is not None}
-    return any(x.shape for x in second) and all(x in shared for x in second if x.op is None and x.plan is not None)
+    own = set(nodes[start : later + shift])
+    first, second = (
+        [x for node in nodes[begin : begin + shift] for x in node.inputs if isinstance(x, Node) and x not in own]
+        for begin in (start, later)
+    )
+    given = {x for x in second if x.op is not None or x.plan is not None}
+    return given <= set(first) and any(node.shape for node in (*second, *own))
