@@ -12,8 +12,8 @@ import tinygrad_mb as tg
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOSTILE = [
     '"quoted" \'twice\'', "<b>bold</b>", "</script><script>window.broken = 1</script>", "<!-- <script>", "two\nlines",
-    "<img src=x onerror='window.broken = 1'>", "δ é 漢字 🙂", "x" * 10_000, "back\\slash \\N", "nul\0 bell\a", "a&b;&lt;",
-    "\ud800 surrogate", "${data} $script", "]]>", "{{x}}", "constructor", "__proto__",
+    "<img src=x onerror='window.broken = 1'>", "δ é 漢字 🙂", "x" * 10_000, "back\\slash \\N", "nul\0 bell\a",
+    "a&b;&lt;", "\ud800 surrogate", "${data} $script", "]]>", "{{x}}", "constructor", "__proto__",
 ]  # fmt: skip
 
 
@@ -143,19 +143,23 @@ def modules():
 # ------------------------------------------------------------------------------------------------ reading the page
 
 NUMBERS = """([where, title]) => {
-  const part = [...document.querySelectorAll(where + ' .part')].find((one) => one.querySelector('h4').textContent === title);
+  const parts = [...document.querySelectorAll(where + ' .part')];
+  const part = parts.find((one) => one.querySelector('h4').textContent === title);
   if (!part) return null;
   const cells = (row) => [...row.querySelectorAll('td')].map((cell) => Number(cell.textContent));
   const rows = [...part.querySelectorAll('table.numbers tr')].map(cells).filter((row) => row.length);
   return rows.length ? rows : Number(part.querySelector('.number').textContent);
 }"""
 
-RECTANGLES = """() => Object.fromEntries([...document.querySelectorAll('#stage :is(.node, .folded):not(.gone)')].map((g) => {
-  const shapes = [...g.querySelectorAll('polygon, path, ellipse, rect:not(.behind)')];
-  const all = (shapes.length ? shapes : [g]).map((one) => one.getBoundingClientRect());
-  const least = (name) => Math.min(...all.map((one) => one[name])), most = (name) => Math.max(...all.map((one) => one[name]));
-  return [g.id, [least('left'), least('top'), most('right'), most('bottom')]];
-}))"""
+RECTANGLES = """() => {
+  const boxes = [...document.querySelectorAll('#stage :is(.node, .folded):not(.gone)')];
+  return Object.fromEntries(boxes.map((g) => {
+    const shapes = [...g.querySelectorAll('polygon, path, ellipse, rect:not(.behind)')];
+    const all = (shapes.length ? shapes : [g]).map((one) => one.getBoundingClientRect());
+    const end = (of, name) => of(...all.map((one) => one[name]));
+    return [g.id, [end(Math.min, 'left'), end(Math.min, 'top'), end(Math.max, 'right'), end(Math.max, 'bottom')]];
+  }));
+}"""
 
 
 def numbers(page, where, title):

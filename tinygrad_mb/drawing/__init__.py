@@ -38,9 +38,9 @@ class Drawing:
     def save(self, path: str | Path, time_limit: float = 60.0) -> Path:
         """Write the picture to a file of the kind that its suffix says; return its path.
 
-        ``.svg``, ``.png`` and ``.pdf`` are pictures, ``.dot`` is their text.  ``.html`` is a page for a browser, one file
-        that needs no network: frames are folded and unfolded there, and a slider plays forward and backward step by
-        step, with the numbers of all examples or of one.
+        ``.svg``, ``.png`` and ``.pdf`` are pictures, ``.dot`` is their text.  ``.html`` is a page for a browser, one
+        file that needs no network: frames are folded and unfolded there, and a slider plays forward and backward step
+        by step, with the numbers of all examples or of one.
 
         The layout may take ``time_limit`` seconds.  Raises ``ValueError`` for any other suffix, ``RenderError`` if
         there is no layout program (``.dot`` needs none) or it fails, and ``OSError`` if the file cannot be written.
@@ -134,7 +134,7 @@ def draw(
             raise ValueError(f'draw: {option} is "numbers", "heat" or False, not {numbers!r}')
     if example is not None and not hasattr(example, "__index__"):
         raise TypeError(f"draw: example is the number of an example, a whole number from 0 on, not {example!r}")
-    facts = Facts([output.node for output in outputs], data)  # type: ignore[attr-defined]
+    facts = Facts([output.node for output in outputs], data)
     if example is not None and not 0 <= example < facts.examples:
         why = f": {facts.reason}" if not facts.examples else ""
         raise IndexError(f"draw: there is no example {example}; {facts.examples} examples are told apart{why}")
