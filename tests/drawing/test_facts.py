@@ -252,7 +252,7 @@ def test_drawing_changes_nothing(when, parameters):
     if when != "after":
         expected = two_layers(*parameters)
         expected.backward()
-        for node, other in zip(nodes, ancestors(expected.node), strict=True):
+        for node in nodes:
             node.grad = None
         loss.backward()
         for node, other in zip(nodes, ancestors(expected.node), strict=True):
@@ -337,7 +337,7 @@ def test_copies_of_leaves_know_their_own_values(make):
 
 def test_a_small_result_cannot_be_changed_behind_the_graph():
     y = parameter([1.0, 2.0]) + 1.0
-    with pytest.raises(ValueError, match="read-only|in place|detach"):
+    with pytest.raises(ValueError, match="read-only"):
         y.data[0] = 7.0
     np.testing.assert_array_equal(y.node.value, [2.0, 3.0])
 
