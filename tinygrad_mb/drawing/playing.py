@@ -139,6 +139,7 @@ class _Play:
             "source": edge.source,
             "target": edge.target,
             "carries": edge.carries,
+            "examples": edge.examples,
             "uses": max(len(edge.uses), 1),
             "sum": None if badge is None else {"count": badge.count, "axis": badge.axis},
             "rule": self._rule(carrying[0]) if len(carrying) == 1 else "",

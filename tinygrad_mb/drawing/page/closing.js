@@ -89,3 +89,29 @@ function borderPoint(rect, [x, y]) {
   const scale = Math.min((rect.x1 - cx) / (Math.abs(dx) || 1e-9), (rect.y1 - cy) / (Math.abs(dy) || 1e-9), 1);
   return [cx + dx * scale, cy + dy * scale];
 }
+
+/** Whether a line from one point to another passes through a rectangle. */
+function crosses(rect, [x, y], [toX, toY]) {
+  let from = 0, to = 1;  // the part of the line that is inside, as shares of its length
+  for (const [start, way, low, high] of [[x, toX - x, rect.x0, rect.x1], [y, toY - y, rect.y0, rect.y1]]) {
+    if (way === 0) {
+      if (start < low || start > high) return false;
+      continue;
+    }
+    const [a, b] = [(low - start) / way, (high - start) / way];
+    from = Math.max(from, Math.min(a, b));
+    to = Math.min(to, Math.max(a, b));
+  }
+  return from <= to;
+}
+
+/** A path along points, its corners rounded. */
+function smooth(points) {
+  const text = ([x, y]) => `${x.toFixed(2)},${y.toFixed(2)}`;
+  const half = ([a, b], [c, d]) => [(a + c) / 2, (b + d) / 2];
+  const bends = points.slice(1, -1).map((point, k) => {
+    const last = k === points.length - 3;
+    return `Q${text(point)} ${text(last ? points[k + 2] : half(point, points[k + 2]))}`;
+  });
+  return `M${text(points[0])} ${bends.length ? bends.join(" ") : `L${text(points[1])}`}`;
+}

@@ -126,7 +126,9 @@ class Picture {
     button.append(drawn("circle", { r: 7 }), drawn("path", { d: "M-4,0 H4" }));
     const members = Object.values(this.data.boxes).filter((box) => box.clusters.includes(id));
     const operations = members.filter((box) => box.kind === "operation" || box.kind === "output").length;
-    const width = Math.min(rect.x1 - rect.x0, Math.max(96, 7 * fact.title.length + 28));
+    const sums = this.data.edges.filter((edge) => edge.sum && this.data.boxes[edge.target].clusters.includes(id)).length;
+    const says = `▸ ${operations} operation${operations === 1 ? "" : "s"}${sums ? ` · ${sums} Σ` : ""}`;
+    const width = Math.min(rect.x1 - rect.x0, Math.max(5.2 * says.length + 16, 7 * fact.title.length + 28));
     const height = Math.min(rect.y1 - rect.y0, 40);
     const [x, y] = middleOf(rect);
     const foldedRect = { x0: x - width / 2, x1: x + width / 2, y0: y - height / 2, y1: y + height / 2 };
@@ -134,13 +136,13 @@ class Picture {
     const from = { x: foldedRect.x0, y: foldedRect.y0, width, height, rx: 6 };
     box.append(drawn("rect", { ...from, class: "behind" }), drawn("rect", from),
       drawn("text", { x, y: y - 2 }, shortened(fact.title, Math.floor((width - 12) / 6.8))),
-      drawn("text", { x, y: y + 12, class: "small" }, `▸ ${operations} operation${operations === 1 ? "" : "s"}`));
-    for (const [one, says] of [[g, "frame"], [box, "folded"]]) {
+      drawn("text", { x, y: y + 12, class: "small" }, shortened(says, Math.floor((width - 8) / 4.8))));
+    for (const [one, is] of [[g, "frame"], [box, "folded"]]) {
       one.setAttribute("tabindex", "0");
       one.setAttribute("role", "button");
       one.setAttribute("aria-label", `${fact.kind} ${name}, ${operations} operations`);
       one.dataset.cluster = id;
-      one.dataset.is = says;
+      one.dataset.is = is;
     }
     button.dataset.cluster = id;
     this.clusters.set(id, { id, fact, g, border, title, button, box, rect, foldedRect, members, titleRect, drawn: this.drawing([border]) });
@@ -319,7 +321,7 @@ class Picture {
         between.set(key, line);
       }
       if (line.dataset.count) line.dataset.count = Number(line.dataset.count) + 1;
-      line.classList.toggle("carries", line.classList.contains("carries") || edge.fact.carries);
+      for (const name of ["carries", "examples"]) if (edge.fact[name]) line.classList.add(name);
       this.drawnAs.set(edge.id, line);
     }
   }
@@ -345,23 +347,19 @@ class Picture {
     return `M${from.x1},${y0} C${right + far},${y0} ${right + far},${y1} ${to.x1 + 1},${y1}`;
   }
 
-  /** The way of the edge outside what is folded, led on to the boxes that stand there. */
+  /** A straight line if nothing is in its way, else the way of the edge outside what is folded, led on to the boxes. */
   route(edge, source, target, mapX, mapY) {
-    const hides = (end, shown) => {  // the frame within which an end is hidden
-      const cluster = this.clusters.get(shown);
-      return cluster ? [cluster.rect] : end === shown ? [] : null;
-    };
-    const [atSource, atTarget] = [hides(edge.fact.source, source), hides(edge.fact.target, target)];
     const [from, to] = [this.places.get(source), this.places.get(target)];
-    let points = [];
-    if (atSource && atTarget) {
-      const hidden = [...atSource, ...atTarget];
-      points = edge.points.filter((point) => !hidden.some((rect) => holds(rect, point)))
-        .map(([x, y]) => [mapX(x), mapY(y)]);
-    }
-    const [first, last] = [points[0] || middleOf(to), points[points.length - 1] || middleOf(from)];
-    const all = [borderPoint(from, first), ...points, borderPoint(to, last)];
-    return `M${all.map(([x, y]) => `${x.toFixed(2)},${y.toFixed(2)}`).join(" L")}`;
+    const [start, end] = [borderPoint(from, middleOf(to)), borderPoint(to, middleOf(from))];
+    const others = [...this.places.values()].filter((place) => place !== from && place !== to);
+    if (!others.some((place) => crosses(place, start, end))) return smooth([start, end]);
+    const hidden = [source, target].map((id) => this.clusters.get(id)).filter(Boolean).map((cluster) => cluster.rect);
+    const whole = [[edge.fact.source, source], [edge.fact.target, target]]  // no end stands in another turn
+      .every(([id, shown]) => id === shown || this.clusters.has(shown));
+    const points = whole ? edge.points.filter((point) => !hidden.some((rect) => holds(rect, point)))
+      .map(([x, y]) => [mapX(x), mapY(y)]) : [];
+    if (!points.length) return smooth([start, end]);
+    return smooth([borderPoint(from, points[0]), ...points, borderPoint(to, points[points.length - 1])]);
   }
 
   // ------------------------------------------------------------------------------------------------ moving and zooming
