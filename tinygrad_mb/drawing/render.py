@@ -48,6 +48,8 @@ def run(source: str, fmt: str, time_limit: float) -> bytes:
             f"the layout was not done after {time_limit:g} s: draw a part of the graph, save it as .dot, or give "
             "save() a larger time_limit"
         ) from None
+    except OSError as error:
+        raise RenderError(f"the layout program does not start: {error}") from error
     if done.returncode or not done.stdout:
         raise RenderError(f"the layout failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
     return done.stdout

@@ -122,7 +122,7 @@ def _largest(block: Any) -> float:
 
 
 def name_of(value: Any, data: Sequence[tuple[str, Any]]) -> str | None:
-    """What an array is called that is one of ``data``, a part of one, or has the very numbers of one of integers."""
+    """What an array is called that is one of ``data``, in whatever shape, a part, or equal to one of whole numbers."""
     if not isinstance(value, np.ndarray):
         return None
     for name, array in data:
@@ -130,12 +130,14 @@ def name_of(value: Any, data: Sequence[tuple[str, Any]]) -> str | None:
             return name
     for name, array in data:
         if isinstance(array, np.ndarray) and value.base is array:
+            if value.size == array.size and value.flags.c_contiguous and array.flags.c_contiguous:
+                return name
             index = _index(value, array)
             if index is not None:
                 return f"{name}[{index}]"
     if value.dtype.kind in "iub" and value.size > 1:
         for name, array in data:
-            if isinstance(array, np.ndarray) and array.shape == value.shape and np.array_equal(array, value):
+            if isinstance(array, np.ndarray) and array.size == value.size and np.array_equal(array.flat, value.flat):
                 return name
     return None
 
