@@ -292,6 +292,9 @@ def test_gradients_grow_while_the_contributions_arrive(load):
         assert_shown(now, expected)
     for name in "UW":
         assert_shown(running(page, name), gradient[name])
+    go(page, page.evaluate("data.steps.length") - 2)
+    assert page.locator("#step").get_by_text("turn 1 of 8").is_visible()
+    go(page, last)
     assert "8 of 8 uses, 32 contributions: complete" in page.locator("#parameters").inner_text()
 
 

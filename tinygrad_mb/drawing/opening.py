@@ -17,13 +17,14 @@ class Opening(NamedTuple):
     folding  everything
     repeats  the repetitions that are open
     folded   the groups that are folded at first
-    twins    by repetition: for what its later turns show, what stands at the same place of the first turn
+    twins    by repetition: for what its later turns show, what stands at the same place of the first turn, and the
+             number of the turn, counted from 0
     """
 
     folding: Folding
     repeats: set[Group]
     folded: set[Group]
-    twins: dict[Group, dict[Item, Item]]
+    twins: dict[Group, dict[Item, tuple[Item, int]]]
 
 
 def opened(
@@ -36,7 +37,7 @@ def opened(
     groups = list(_groups(whole.root))
     room -= len(set(whole.shown.values()))
     opening = Opening(
-        Folding(whole.root, dict(whole.shown), {}, dict(whole.path), whole.notes),
+        Folding(whole.root, dict(whole.shown), {}, dict(whole.path), [*whole.notes]),
         set(),
         {group for group in groups if group.folded or group.span in spans},
         {},
@@ -48,6 +49,8 @@ def opened(
             room -= cost
             _open(group, length, opening)
     closed = [group for group in groups if group.kind == "repeat" and group not in opening.repeats]
+    if not closed and not any(group.folded for group in groups if group.kind != "repeat"):
+        opening.folding.notes.clear()  # there is nothing that the page cannot unfold
     for node, turns in whole.turns.items():
         still = {group: turn for group, turn in turns.items() if group in closed}
         later = any(turn for group, turn in turns.items() if group in opening.repeats)
@@ -71,7 +74,7 @@ def _open(repeat: Group, length: int, opening: Opening) -> None:
     graph = repeat.graph
     path = folding.path[folding.shown[graph[first]]]
     frames = path[: path.index(repeat) + 1]
-    twins: dict[Item, Item] = {}
+    twins: dict[Item, tuple[Item, int]] = {}
     for turn, items in enumerate(repeat.turns):
         waiting = [(item, frames) for item in items] if turn else []
         for item, around in waiting:  # grows on the way
@@ -83,6 +86,7 @@ def _open(repeat: Group, length: int, opening: Opening) -> None:
             else:
                 waiting += [(inner, (*around, item)) for inner in item.items]
     for at in range(first + length, repeat.span[1]):
-        twins[folding.shown[graph[at]]] = folding.shown[graph[first + (at - first) % length]]
+        turn, place = divmod(at - first, length)
+        twins[folding.shown[graph[at]]] = folding.shown[graph[first + place]], turn
     opening.repeats.add(repeat)
     opening.twins[repeat] = twins

@@ -54,6 +54,7 @@ class _Play:
                     "title": frame.title,
                     "kind": "repeat" if frame.group in self.opening.repeats else "module",
                     "folded": frame.group in self.opening.folded,
+                    "turns": len(frame.group.turns),
                     "parent": frame.parent,
                 }
                 for frame in self.view.frames
@@ -102,20 +103,20 @@ class _Play:
         each = None if axis is None else [_norm(part) for part in np.moveaxis(array, axis, 0)]
         return _described(array, axis, each)
 
-    def _twins(self) -> dict[str, dict[str, str]]:
-        """For boxes of later turns of what is repeated: the box of the first turn."""
+    def _twins(self) -> dict[str, dict[str, tuple[str, int]]]:
+        """For boxes of later turns of what is repeated: the box of the first turn, and the turn."""
         stands = self.opening.folding.shown
         ids = {stands[box.node]: box.id for box in self.view.boxes if box.array is None and box.node in stands}
-        found: dict[str, dict[str, str]] = {}
+        found: dict[str, dict[str, tuple[str, int]]] = {}
         for repeat, twins in self.opening.twins.items():
             frame = self.frames[repeat]
-            for item, twin in twins.items():
+            for item, (twin, turn) in twins.items():
                 one, first = ids[item], ids[twin]
-                found.setdefault(one, {})[frame] = first
+                found.setdefault(one, {})[frame] = first, turn
                 operands = self._leaves_of(first)
                 for place, leaf in self._leaves_of(one).items():
                     if place in operands and operands[place] != leaf:
-                        found.setdefault(leaf, {})[frame] = operands[place]
+                        found.setdefault(leaf, {})[frame] = operands[place], turn
         return found
 
     def _leaves_of(self, box: str) -> dict[Any, str]:

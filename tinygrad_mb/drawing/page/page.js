@@ -91,11 +91,11 @@ function boxCard(id) {
 }
 
 function clusterCard(id) {
-  const { fact, members } = picture.clusters.get(id);
+  const { fact, members, operations } = picture.clusters.get(id);
   const titles = [...new Set(members.filter((box) => box.kind === "parameter").map((box) => box.title))];
   const names = titles.slice(0, 8).map((title) => shortened(title, 24)).join(", ") + (titles.length > 8 ? ", …" : "");
   return element("div", {}, element("h3", {}, shortened(fact.title, 200)),
-    element("p", { class: "quiet" }, `${fact.kind}, ${members.length} boxes`),
+    element("p", { class: "quiet" }, `${fact.kind}, ${operations} operations`),
     ...(titles.length ? [element("p", {}, `parameters: ${names}`)] : []),
     element("p", { class: "quiet" }, `Enter or click ${picture.folded.has(id) ? "unfolds" : "folds"} it`));
 }
@@ -173,6 +173,13 @@ function relight() {
   fade();
 }
 
+/** Which turns of what is repeated a box belongs to. */
+function turnsOf(fact) {
+  const repeats = fact.clusters.filter((id) => data.clusters[id].kind === "repeat");
+  return repeats.map((id) => element("p", { class: "quiet" },
+    `turn ${fact.twins[id] ? fact.twins[id][1] + 1 : 1} of ${data.clusters[id].turns}`));
+}
+
 function legend() {
   const words = { parameter: "parameter", data: "data", operation: "operation", folded: "folded part", output: "result" };
   const kinds = new Set(Object.values(data.boxes).map((box) => box.kind));
@@ -197,7 +204,7 @@ function showStep() {
     const backward = step.direction === "backward";
     const number = backward ? state.step - forwardSteps : state.step;
     const of = backward ? steps.length - forwardSteps : forwardSteps;
-    made.push(element("h2", { class: step.direction }, `${backward ? "Backward" : "Forward"} ${number} of ${of}`), headOf(fact));
+    made.push(element("h2", { class: step.direction }, `${backward ? "Backward" : "Forward"} ${number} of ${of}`), headOf(fact), ...turnsOf(fact));
     if (backward) {
       if (fact.grad) made.push(titled("δ", fact.grad, state.example));
       const carrying = step.edges.map((id) => edgeOf.get(id)).filter((edge) => edge.carries);

@@ -145,7 +145,7 @@ class Picture {
       one.dataset.is = is;
     }
     button.dataset.cluster = id;
-    this.clusters.set(id, { id, fact, g, border, title, button, box, rect, foldedRect, members, titleRect, drawn: this.drawing([border]) });
+    this.clusters.set(id, { id, fact, g, border, title, button, box, rect, foldedRect, members, operations, titleRect, drawn: this.drawing([border]) });
   }
 
   measuredEdge(fact, g) {
@@ -205,10 +205,10 @@ class Picture {
     for (const cluster of fact.clusters) {
       if (!this.folded.has(cluster)) continue;
       if (this.data.clusters[cluster].kind === "module") return cluster;
-      if (fact.twins[cluster]) return this.standsFor(fact.twins[cluster]);
+      if (fact.twins[cluster]) return this.standsFor(fact.twins[cluster][0]);
     }
     const outside = Object.keys(fact.twins).find((cluster) => this.folded.has(cluster));  // of data of later turns
-    return outside ? this.standsFor(fact.twins[outside]) : id;
+    return outside ? this.standsFor(fact.twins[outside][0]) : id;
   }
 
   fold(cluster, folded) {
