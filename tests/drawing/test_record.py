@@ -214,11 +214,10 @@ def test_anything_that_can_be_called(loss_fn):
 
 
 def test_what_returns_no_tensor_is_told():
+    def forgets(w):
+        np.square(w).sum()
+
     with pytest.raises(TypeError, match="draw: forgets returned no Tensor"):
-
-        def forgets(w):
-            np.square(w).sum()
-
         tg.draw(forgets, np.ones(3))
 
 

@@ -198,8 +198,8 @@ class _Builder:
             order, list(self.edges.values()), list(self.frames.values()), self.options.view, facts.examples, notes
         )
 
-    def _order(self, box: Box) -> tuple[int, str]:
-        return (self.number[box.node] if box.node is not None else -1, box.id)
+    def _order(self, box: Box) -> tuple[int, bool, str]:
+        return (self.number[box.node] if box.node is not None else -1, box.array is None, box.id)
 
     # ------------------------------------------------------------------------------------------- boxes
 
