@@ -409,6 +409,41 @@ def test_a_folded_repeat_shows_its_first_turn(load):
     assert height(page) == pytest.approx(short, abs=0.1)
 
 
+def blocks(params, x):
+    """Repetitions within modules within a repetition, a skip around each module."""
+    for k in range(4):
+        with tg.scope(f"block.{k}"):
+            with tg.scope("loop"):
+                h = x
+                for _ in range(5):
+                    h = np.tanh(h @ params["W"]) + h
+            with tg.scope("out"):
+                x = x + np.sin(h * params["s"])
+    return np.square(x).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_folded_nothing_overlaps_and_all_comes_back(load, seed):
+    rng = np.random.default_rng(seed)
+    page = load(tg.draw(blocks, {"W": rng.normal(size=(2, 2)), "s": np.ones(2)}, rng.normal(size=(3, 2))))
+    start = page.evaluate(RECTANGLES).keys()
+    page.locator("#unfold-all").click()
+    everything = page.evaluate("Object.keys(data.boxes)")
+    assert sorted(shown(page)) == sorted(everything)
+    clusters = page.evaluate("Object.keys(data.clusters)")
+    assert page.evaluate("Object.values(data.clusters).filter(({ kind }) => kind === 'repeat').length") >= 2
+    for _ in range(12):
+        page.evaluate("(id) => picture.fold(id, !picture.folded.has(id))", clusters[rng.integers(len(clusters))])
+        assert_no_overlaps(page)
+        ends = {end for line in joined(page) for end in line}
+        assert {end if end in everything else f"{end}-folded" for end in ends} <= shown(page)
+    page.locator("#fold-all").click()
+    assert_no_overlaps(page)
+    page.reload()
+    page.wait_for_selector("body.ready")
+    assert page.evaluate(RECTANGLES).keys() == start
+
+
 def test_steps_of_what_is_folded_light_what_stands_for_them(load):
     page = load(tg.draw(nested, *modules(), depth=0))
     net = cluster(page, "net")
