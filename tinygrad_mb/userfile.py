@@ -106,6 +106,6 @@ def _shown(error: BaseException, path: Path) -> str | None:
     told.__cause__ = told.__context__ = None
     if told.stack or isinstance(error, SyntaxError):
         return "".join(told.format()).rstrip()
-    if isinstance(error, (TypeError, ValueError, IndexError, RuntimeError)):  # what a function says of what it was given
+    if isinstance(error, (TypeError, ValueError, IndexError, RuntimeError)):  # of what a function was given
         return f"{path}: {error}"
     return None
