@@ -82,6 +82,12 @@ class Node:
         self.extras: Extras | None = None
         self.held: Any = None
 
+    def copied(self, inputs: tuple[Any, ...], saved: tuple[Any, ...] | None) -> Node:
+        """The same operation of other inputs, which has saved these arrays; without hooks, and without a gradient."""
+        node = Node(self.op, inputs, self.params, self.plan, saved, None, self.shape, self.dtype, self.mode)
+        node.name = self.name
+        return node
+
     def note(self) -> Extras:
         """The node's extras, made where there are none yet."""
         if self.extras is None:

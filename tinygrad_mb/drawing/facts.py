@@ -75,9 +75,7 @@ class Facts:
                 known = known and all(true for _, true in found)
                 saved = tuple([x for x, _ in found])
             inputs = tuple([twins[x] if isinstance(x, Node) else x for x in node.inputs])
-            twin = Node(node.op, inputs, node.params, node.plan, saved, None, node.shape, node.dtype, node.mode)
-            twin.name = node.name
-            twins[node] = twin
+            twins[node] = node.copied(inputs, saved)
         return twins, known
 
     def _saved(self, node: Node, position: int) -> tuple[Any, bool]:

@@ -37,19 +37,19 @@ def record(loss_fn: Callable[..., Any], params: Any = None, *batch: Any) -> tupl
         arrays = [_own(leaf) for leaf in parts.leaves]
         data += [(f"{name}.{path}" if path else name, a) for path, a in zip(parts.paths, arrays, strict=True)]
         arguments.append(parts.fill(arrays, whole=True))
-    names: dict[Any, str] = {}
+    names: dict[Any, tuple[Tensor, str]] = {}
 
     def see(name: str, value: Any) -> None:
-        if isinstance(value, Recorded) and value._node is not None:
-            names.setdefault(value._node, name)
+        if isinstance(value, Tensor) and value._node is not None:
+            names.setdefault(value._node, (value, name))
 
     with enable_grad(), keep_values(), watch_locals(see):
         outputs = Nest(loss_fn(*([] if params is None else [nest.fill(leaves, whole=True)]), *arguments)).leaves
     tensors = [x for x in outputs if isinstance(x, Recorded)]
     known = set(ancestors(*[x.node for x in tensors])) if tensors else set()  # type: ignore[attr-defined]
-    for node, name in names.items():
+    for node, (tensor, name) in names.items():
         if node.name is None and node in known:
-            node.name = name
+            tensor.named(name)
     return tensors, data
 
 
