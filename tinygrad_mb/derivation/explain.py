@@ -114,8 +114,8 @@ class Explanation:
 
     def _blocks(self, limit: int | None) -> list[list[Line]]:
         blocks = [*self._operations(limit), *self._parameters(limit)]
-        formulas = [line for block in blocks for line in block if line.form is not None]
-        signs = "".join(line.text + "".join(part.op for part in walk(line.form)) for line in formulas)
+        formulas = [(line.text, line.form) for block in blocks for line in block if line.form is not None]
+        signs = "".join(text + "".join(part.op for part in walk(form)) for text, form in formulas)
         return [self._head([meaning for sign, meaning in _SYMBOLS.items() if sign in signs]), *blocks]
 
     def _head(self, symbols: list[str]) -> list[Line]:

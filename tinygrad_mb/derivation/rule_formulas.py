@@ -20,9 +20,11 @@ from ..carriers.hiding import hide, reveal
 from ..carriers.traced import Traced
 from ..graph import Node
 from ..primitives import OUT, PlannedRule
-from .expressions import Expr, constant, multiply, scalars_first, walk
+from .examples import ELEMENTWISE
+from .expressions import Expr, constant, multiply, scalars_first
 from .formulas import in_text, numbered
 from .passes import simplify
+from .printing import operands
 from .program import Program, Variable
 from .reading import Reader
 from .tracing import Writer
@@ -48,14 +50,14 @@ class RuleProgram(NamedTuple):
 class RuleFormula(NamedTuple):
     """What a rule makes of δ.
 
-    text    the formula
+    text    the formula, or the call of the rule
+    form    the formula as an expression of the inputs of the rule's program; None where it is a call
     spread  the shape that the same numbers are repeated to fill; None if there is nothing to repeat
-    parts   the operations in the formula; none where it is a call
     """
 
     text: str
+    form: Expr | None = None
     spread: tuple[int, ...] | None = None
-    parts: frozenset[str] = frozenset()
 
 
 def trace_rule(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleProgram:
@@ -146,10 +148,10 @@ def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label) -> Rul
     except Exception:  # a user's rule may do anything; and what hides examples is not traced
         return RuleFormula(_named(node, rule, label))
     names = {v.index: in_text(v.name or "") for v in traced.program.inputs}
-    text = Text(names, numbered([found])).write(found)
+    text = _written(Text(names, numbered([found])), found, spread)
     if len(text) > LONGEST:
         return RuleFormula(_named(node, rule, label))
-    return RuleFormula(text, spread, frozenset(part.op for part in walk(found)))
+    return RuleFormula(text, found, spread)
 
 
 def _spread(x: Expr) -> tuple[Expr, tuple[int, ...] | None]:
@@ -161,6 +163,15 @@ def _spread(x: Expr) -> tuple[Expr, tuple[int, ...] | None]:
     if inside.op == "reshape" and inside.shape[-inside.args[0].ndim :] == inside.args[0].shape:
         inside = inside.args[0]  # axes in front come by themselves
     return multiply(*numbers, inside), x.shape
+
+
+def _written(printer: Text, x: Expr, spread: tuple[int, ...] | None) -> str:
+    """An expression as text; of one that is to be spread, it says along which axes if that does not go by itself."""
+    if spread is None:
+        return printer.write(x)
+    inside = operands(x) if x.op in ELEMENTWISE else (x,)
+    with printer.among(spread, not all(printer.is_clear(spread, part) for part in inside)):
+        return printer.write(x)
 
 
 def _named(node: Node, rule: PlannedRule, label: Label) -> str:
