@@ -87,7 +87,7 @@ class Printer(Marks):
                 return self.row(x)
             with self.among(None):
                 return writer(x)
-        with self.among(x.shape, not all(map(partial(self.is_clear, x.shape), _operands(x)))):
+        with self.among(x.shape, not all(map(partial(self.is_clear, x.shape), operands(x)))):
             return writer(x)
 
     def row(self, x: Expr) -> Part:
@@ -487,11 +487,11 @@ class Printer(Marks):
         return self.option("..." if value is Ellipsis else getattr(value, "__name__", str(value)))
 
 
-def _operands(x: Expr) -> Iterator[Expr]:
+def operands(x: Expr) -> Iterator[Expr]:
     """What is put together element by element."""
     for arg in x.args:
         if arg.op in ELEMENTWISE:
-            yield from _operands(arg)
+            yield from operands(arg)
         else:
             yield arg
 
