@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,17 +141,17 @@ class _Check:
 
     def __init__(self, recording: Recording, hand: Any, handed: hands.Handed, rtol: float) -> None:
         self.recording, self.hand, self.handed, self.rtol = recording, hand, handed, rtol
-        self.shapes = {n: hands.fit_shape(n, x, recording) for n, x in handed.arrays.items()}
+        self.shapes = {n: hands.fit_shape(n, x, recording, handed.keys[n]) for n, x in handed.arrays.items()}
         self.given = self._case(recording, handed)
 
     def _case(self, recording: Recording, handed: hands.Handed) -> Case:
         found: Gradients = {}
         for name in recording.order():
             if name in handed.arrays:
-                array = hands.fit_shape(name, handed.arrays[name], recording).array
+                array = hands.fit_shape(name, handed.arrays[name], recording, handed.keys[name]).array
                 if array is not None and np.isfinite(array).all():
                     found[name] = array
-        return Case(recording, found, self.rtol)
+        return Case(recording, found, self.rtol, self.handed.keys)
 
     def report(self, changed: list[str], again: hands.Handed) -> DerivationReport:
         if lost := self.recording.lost():
@@ -199,9 +199,8 @@ class _Check:
                 if wrong in moved:
                     elsewhere = "right at these parameters, and wrong at others near them"
                 elif wrong is not self.given:
-                    elsewhere = (
-                        f"right for this batch of {self.recording.m}, and wrong for {wrong.recording.m} of its rows"
-                    )
+                    sizes = f"{self.recording.m}, and wrong for one of {wrong.recording.m}"
+                    elsewhere = f"right for this batch of {sizes} made of its rows"
         return self._written(verdicts, diagnoses, problems, notes, elsewhere)
 
     def _written(
@@ -217,7 +216,8 @@ class _Check:
                 True, f"{every} right: the largest relative error is {size(worst)}.", [*notes], verdicts, []
             )
         if wrong:
-            headline = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)} wrong: {listed(wrong, most=12)}."
+            which = listed([self.handed.keys[name] for name in wrong], most=12)
+            headline = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)} wrong: {which}."
         else:
             headline = f"{every} {elsewhere}." if elsewhere else f"{every} right, but:"
         details: list[str | Table] = [*problems, *dict.fromkeys(d.sentence for d in diagnoses)]
@@ -225,21 +225,28 @@ class _Check:
         unknown = [name for name in wrong if name not in explained and name in self.given.hand]
         if unknown or (elsewhere and not diagnoses):
             details.append(self._unknown(verdicts, unknown))
-        details += [*notes, _table(verdicts)]
+        details += [*notes, _table(verdicts, self.handed.keys)]
         return DerivationReport(False, headline, details, verdicts, diagnoses)
 
     def _unknown(self, verdicts: list[Verdict], names: list[str]) -> str:
         if not names:
             return "Nothing in the catalogue of mistakes explains it."
-        text, first = f"Nothing in the catalogue of mistakes explains {listed(names)}.", names[0]
-        before = [v.name for v in verdicts[: [v.name for v in verdicts].index(first)] if v.right]
-        text += f" In the order of backward your derivation leaves the truth at {first}"
-        text += f", after {listed(before)}, which {is_or_are(before)} right" if before else ", the first of all"
+        text, first = f"Nothing in the catalogue of mistakes explains {self.given.say(names)}.", names[0]
+        earlier = verdicts[: [v.name for v in verdicts].index(first)]
+        before = [v.name for v in earlier if v.right]
+        if len(before) == len(earlier):
+            text += f" In the order of backward your derivation leaves the truth at {self.given.say([first])}"
+            text += f", after {self.given.say(before)}, which {is_or_are(before)} right" if before else (
+                ", the first of all" if len(verdicts) > 1 else ""
+            )  # fmt: skip
+            text += "; the"
+        else:
+            text += f" The first of these in backward is {self.given.say([first])}: the"
         u, t = self.given.hand[first], self.recording.truth[first]
         lengths = float(np.linalg.norm(u) * np.linalg.norm(t))
-        return text + (
-            f"; the cosine between yours and the true one is {number((u * t).sum() / lengths)}." if lengths else "."
-        )
+        if not lengths:
+            return f"{text.removesuffix('; the').removesuffix(': the')}."
+        return f"{text} cosine between yours and the true one is {number((u * t).sum() / lengths)}."
 
     def _not_finite(self) -> Iterator[str]:
         for name, x in self.handed.arrays.items():
@@ -264,8 +271,9 @@ class _Check:
         )  # fmt: skip
         if added:
             says = "adds the true gradients once more to what it gave before: they are not reset to zero between calls"
-            return Diagnosis(19, f"A second call with the same batch {says} ({listed(names)}).", names)
-        says = f"gives other numbers for {listed(names)}: hand draws random numbers, or keeps something between calls"
+            return Diagnosis(19, f"A second call with the same batch {says} ({self.given.say(names)}).", names)
+        which = self.given.say(names)
+        says = f"gives other numbers for {which}: hand draws random numbers, or keeps something between calls"
         return Diagnosis(0, f"A second call with the same batch {says}.", names)
 
     def _verdict(self, name: str) -> Verdict:
@@ -378,15 +386,17 @@ def _cut(lost: list[Lost]) -> DerivationReport:
     )
 
 
-def _table(verdicts: list[Verdict]) -> Table:
+def _table(verdicts: list[Verdict], keys: Mapping[str, str]) -> Table:
     rows = []
     first = next((v.name for v in verdicts if not v.right), None)
     for v in verdicts:
+        key = keys.get(v.name, v.name)
         says = "right" if v.right else "wrong"
         if v.name == first and len(verdicts) > 1:
             says += " <- the first in backward"
         worst = v.note
         if not v.right and not worst:
-            worst = f"{entry(v.name, v.where)}: {number(v.yours)}, should be {number(v.true)}"
-        rows.append((v.name, says, size(v.error) if np.isfinite(v.error) else "", worst))
+            worst = f"{entry(key, v.where)}: {number(v.yours)}, should be {number(v.true)}"
+        name = v.name if key == v.name else f"{v.name} (your {key})"
+        rows.append((name, says, size(v.error) if np.isfinite(v.error) else "", worst))
     return Table(("gradient by", "", "relative error", "worst entry"), rows)

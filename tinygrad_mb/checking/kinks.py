@@ -50,7 +50,7 @@ def explained_by_kinks(cases: Sequence[Any], confirmed: bool) -> tuple[str, bool
     yours = listed([number(slope) + (f" for {op}" if len(ops) > 1 else "") for op, slope in slopes.items()])
     text = (
         f"There is a kink at {count} of {size} arguments ({place(r, corners[0][0])}), where any slope between "
-        f"those of the two sides is a derivative: yours is {yours}, the one used here another."
+        f"those of the two sides is a derivative: yours is {yours}, and the engine takes another."
     )
     full = next((k for k, at in corners if at.all()), None)
     if full is None or confirmed:
