@@ -167,7 +167,7 @@ def softmax_in_pieces(p, x, y):
     return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean()
 
 
-@case("p = softmax(u2)", "L = −(1/m) Σᵢ log p[i, yᵢ]", labels=True, W=(3, 4))
+@case("p = softmax(z)", "L = −(1/m) Σᵢ log p[i, yᵢ]", labels=True, W=(3, 4))
 def softmax_with_a_shift(params, x, y):
     z = x @ params["W"]
     p = np.exp(z - z.max(axis=1, keepdims=True)) / np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)
