@@ -7,11 +7,11 @@ import operator
 import numpy as np
 
 from tinygrad_mb.derivation.program import Variable, replaced
-from tinygrad_mb.derivation.unicode import Text
+from tinygrad_mb.derivation.unicode import Unicode
 from tinygrad_mb.vjps import convolution, special
 
 
-class Recorder(Text):
+class Recorder(Unicode):
     """Prints as text, and keeps each part with its text, and the sum or product that it is an operand in."""
 
     def __init__(self, *names):

@@ -21,7 +21,7 @@ from ..errors import NotDifferentiableError, TracedValueError
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..primitives import PRIMITIVES, is_own
 from ..vjps import products
-from .batched import _WRITERS as WRITERS
+from .batched import WRITERS
 from .hidden import Carrier
 from .hidden import inside as carriers_inside
 from .operators import Open
@@ -137,6 +137,11 @@ class Traced(Open):
     def variable(self) -> Any:
         """The variable of the program that stands for the array."""
         return self._variable
+
+    @property
+    def writer(self) -> Any:
+        """What writes down the calls that are made on the array."""
+        return self._writer
 
     @property
     def dtype(self) -> np.dtype[Any]:

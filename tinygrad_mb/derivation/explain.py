@@ -194,12 +194,12 @@ class Explanation:
             lines = _numbers(kind, what, step.delta)
         elif self._example is not None:
             lines = _numbers(kind, f"{what}; of example {self._example}", step.of_example(self._example))
-        elif step.places._axis == 0 and len(step.delta) == self.examples:
+        elif step.places.axis == 0 and len(step.delta) == self.examples:
             lines = _numbers(
                 kind, f"{what}; a {'row' if step.delta.ndim > 1 else 'number'} for each example", step.delta
             )
         else:
-            lines = _numbers(kind, f"{what}; examples along axis {step.places._axis}", step.delta)
+            lines = _numbers(kind, f"{what}; examples along axis {step.places.axis}", step.delta)
         added = [use for use in step.received if use.each is not None]
         if self._example is not None and added:
             own = sum(use.of_example(self._example) for use in added)

@@ -13,8 +13,10 @@ import numpy as np
 from ..vjps import convolution
 from . import assignments
 from .arguments import added_up, shape_of
+from .notation import shape_text
 from .program import Call, Program, Variable, variables_in
-from .python_text import ATOM, Text, array_text, expression
+from .python_text import Text, array_text, expression
+from .ranks import ATOM
 from .sizes import form_of
 from .tracing import RESERVED
 
@@ -380,13 +382,6 @@ def accesses(tree: Any, code: str) -> Iterator[tuple[Variable, str]]:
 
 def _key(key: Any) -> str:
     return f'"{key}"' if isinstance(key, str) and key.replace(".", "").isidentifier() else repr(key)
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as a comment shows it, the number of examples as m."""
-    if not shape:
-        return "scalar"
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def _counts_examples(size: int) -> bool:

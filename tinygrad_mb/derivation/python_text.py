@@ -12,9 +12,8 @@ import numpy as np
 from ..errors import NotDifferentiableError
 from ..vjps import shapes as shape_rules
 from .program import Call, Variable
+from .ranks import AND, ATOM, COMPARE, OR, POWER, PRODUCT, SHIFT, SIGN, SUM, XOR
 from .sizes import form_of
-
-COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, SIGN, POWER, ATOM = range(10)
 
 
 class Text(NamedTuple):

@@ -28,7 +28,7 @@ from .printing import operands
 from .program import Program, Variable
 from .reading import Reader
 from .tracing import Writer
-from .unicode import Text
+from .unicode import Unicode
 
 DELTA = "δ"
 LONGEST = 100  # letters
@@ -148,7 +148,7 @@ def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label) -> Rul
     except Exception:  # a user's rule may do anything; and what hides examples is not traced
         return RuleFormula(_named(node, rule, label))
     names = {v.index: in_text(v.name or "") for v in traced.program.inputs}
-    text = _written(Text(names, numbered([found])), found, spread)
+    text = _written(Unicode(names, numbered([found])), found, spread)
     if len(text) > LONGEST:
         return RuleFormula(_named(node, rule, label))
     return RuleFormula(text, found, spread)
@@ -165,7 +165,7 @@ def _spread(x: Expr) -> tuple[Expr, tuple[int, ...] | None]:
     return multiply(*numbers, inside), x.shape
 
 
-def _written(printer: Text, x: Expr, spread: tuple[int, ...] | None) -> str:
+def _written(printer: Unicode, x: Expr, spread: tuple[int, ...] | None) -> str:
     """An expression as text; of one that is to be spread, it says along which axes if that does not go by itself."""
     if spread is None:
         return printer.write(x)
