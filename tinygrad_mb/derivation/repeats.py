@@ -39,9 +39,11 @@ def repeats(sequence: Sequence[Hashable], limit: int) -> list[int | Repeat]:
     found: list[int | Repeat] = []
     at = room = 0
     while at < len(kinds) and room < limit:
+        lengths = np.flatnonzero(kinds[at + 1 : at + 1 + _LONGEST] == kinds[at]) + 1
         best = max(
-            [_repeat(kinds, at, length) for length in range(1, _LONGEST + 1)],
+            [_repeat(kinds, at, length) for length in lengths.tolist()],
             key=lambda r: (r.length * r.times, -r.length),
+            default=Repeat(at, 0, 0),
         )
         if best.times >= _FEWEST:
             found.append(best)
@@ -55,7 +57,7 @@ def repeats(sequence: Sequence[Hashable], limit: int) -> list[int | Repeat]:
 
 
 def _repeat(kinds: np.ndarray[tuple[int], np.dtype[np.int_]], start: int, length: int) -> Repeat:
-    """How often the ``length`` elements from ``start`` on stand in a row; none at all counts for nothing."""
+    """How often the ``length`` elements from ``start`` on stand in a row; once counts for nothing."""
     same = kinds[start:-length] == kinds[start + length :]
     run = len(same) if same.all() else int(same.argmin())
     times = 1 + run // length
