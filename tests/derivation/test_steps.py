@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from models import MODELS, M
 
 import tinygrad_mb as tg
+from tinygrad_mb import nn
 from tinygrad_mb.derivation.derive import derive
 from tinygrad_mb.derivation.notation import shape_text
 
@@ -47,6 +48,16 @@ def test_what_a_step_says(steps, name, formula, rule, shape):
     assert shape_text(step.shapes[name]) == shape
     assert repr(step) == f"{formula}    {shape}    {rule}"
     assert step.direction == ("backward" if "δ" in name or "∂" in name else "forward")
+
+
+def test_rules_and_lines_have_the_same_letters_for_the_same_axes():
+    def loss(w, x):
+        return np.square(nn.softmax(x * w)).sum(axis=1).mean()
+
+    found = {step.name: step for step in derive(loss, np.ones(3), np.arange(12.0).reshape(4, 3) % 5).steps}
+    (step,) = [step for step in found.values() if step.rule.startswith("softmax: ")]
+    assert step.rule == "softmax: p ⊙ (δ − Σⱼ δ ⊙ p)"
+    assert "Σⱼ" in step.formula
 
 
 def test_latex_of_a_step(steps):

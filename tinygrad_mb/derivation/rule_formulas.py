@@ -11,11 +11,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autodiff import Hidden, Recorded
+from ..autodiff import Hidden, Recorded, bare
 from ..carriers.hiding import hide, reveal
 from ..carriers.traced import Traced
 from ..graph import Node
@@ -33,7 +34,8 @@ from .unicode import Unicode
 DELTA = "δ"
 LONGEST = 100  # letters
 
-Label = Callable[[Any], str]
+Label = Callable[[Node], str]
+Shape = Callable[[Node], tuple[int, ...]]
 
 
 class RuleProgram(NamedTuple):
@@ -60,36 +62,40 @@ class RuleFormula(NamedTuple):
     spread: tuple[int, ...] | None = None
 
 
-def trace_rule(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleProgram:
+def trace_rule(
+    node: Node, rule: PlannedRule, saved: Any, label: Label, shape: Shape = attrgetter("shape")
+) -> RuleProgram:
     """Run a rule of ``node`` on traced arrays; ``saved`` is what the node had saved, ``label`` names nodes.
 
-    Raises whatever the rule raises where it cannot be traced.
+    ``shape`` gives the shapes of nodes, whose sizes may know that they follow the number of examples.  Raises whatever
+    the rule raises where it cannot be traced.
     """
     program = Program()
     writer = Writer(program)
     known: dict[Any, Traced] = {}
 
-    def traced(key: Any, name: str, array: Any) -> Any:
+    def traced(key: Any, name: str, array: Any, shape: Any) -> Any:
         if key not in known:
             taken = {v.name for v in program.inputs}
             free = next(text for text in (name + "′" * k for k in count()) if text not in taken)
             v = writer.variable(np.asarray(array), "data", free)
+            v.shape = shape
             program.inputs.append(v)
             known[key] = Traced(v.value, v, writer)
         return known[key]
 
     def operand(source: Any, array: Any) -> Any:
-        return traced(source, label(source), _plain(array)) if isinstance(source, Node) else array
+        return traced(source, label(source), _plain(array), shape(source)) if isinstance(source, Node) else array
 
     def option(name: str, value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple([option(name, part) for part in value])
         if not isinstance(value, np.ndarray):
             return value
-        return traced((name, id(value)), name, value) if value.ndim else value.item()
+        return traced((name, id(value)), name, value, value.shape) if value.ndim else value.item()
 
     assert node.op is not None
-    g = traced(DELTA, DELTA, np.ones(node.shape, node.dtype))
+    g = traced(DELTA, DELTA, np.ones(node.shape, node.dtype), shape(node))
     arrays = []
     for at, array in zip(node.plan.saves, saved, strict=True):  # type: ignore[union-attr]  # it has a rule
         if node.op.variadic and at != OUT:
@@ -114,7 +120,7 @@ class _Call(NamedTuple):
 def _plain(array: Any) -> Any:
     """An array of plain numbers; those of one example stand for all that are hidden, and they do not matter."""
     if isinstance(array, Traced):
-        return array._data
+        return bare(array)
     if isinstance(array, Hidden):
         return (np.ones if array.dtype.kind == "f" else np.zeros)(array.shape, array.dtype)
     return array
@@ -133,7 +139,9 @@ def read_rule(traced: RuleProgram) -> Expr:
     return reader.standing[program.loss]
 
 
-def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleFormula:
+def rule_formula(
+    node: Node, rule: PlannedRule, saved: Any, label: Label, shape: Shape = attrgetter("shape")
+) -> RuleFormula:
     """What a rule of ``node`` makes of δ, with ``label`` naming nodes; its call if it has no formula.
 
     Inside ``vmap`` that is the formula for one example.
@@ -143,7 +151,7 @@ def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label) -> Rul
         back = reveal if node.op.key is hide else hide
         return RuleFormula(f"{back.__name__}({DELTA}, axis={node.params[-1]})")
     try:
-        traced = trace_rule(node, rule, saved, label)
+        traced = trace_rule(node, rule, saved, label, shape)
         found, spread = _spread(read_rule(traced))
     except Exception:  # a user's rule may do anything; and what hides examples is not traced
         return RuleFormula(_named(node, rule, label))

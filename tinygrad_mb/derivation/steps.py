@@ -118,6 +118,11 @@ class _Rules:
         symbol: Callable[..., str] | None = None if v is None else self.symbols.get(v.index)
         return "·" if symbol is None else symbol()
 
+    def shape(self, x: Node) -> tuple[int, ...]:
+        """The shape of a node's value, whose sizes know whether they follow the number of examples."""
+        v = self.program.values.get(x)
+        return x.shape if v is None else v.shape
+
     def forward(self, v: Variable) -> str:
         """The operation that made a value."""
         for node in self.nodes:
@@ -133,5 +138,6 @@ class _Rules:
         for user in self.nodes:
             for planned in user.plan.rules if user.op is not None and user.plan is not None else ():
                 if user.op is not None and user.inputs[planned.position] in newest:
-                    found.append(f"{user.op.name}: {rule_formula(user, planned, user.saved, self.label).text}")
+                    formula = rule_formula(user, planned, user.saved, self.label, self.shape)
+                    found.append(f"{user.op.name}: {formula.text}")
         return "; ".join(dict.fromkeys(found))
