@@ -473,3 +473,22 @@ def test_a_gradient_that_is_zero_tests_nothing_and_is_compared_elsewhere():
     report = check({n: g for n, g in hand(zero, X, Y).items() if n in PARAMS}, params=zero)
     assert report.ok
     assert "by b1 and W1 is 0 here, so nothing was tested: give other params" in str(report)
+
+
+def test_error_terms_are_called_as_the_derivation_calls_them():
+    def wrong(p, x, y):
+        found = hand(p, x, y)
+        return {**found, "d_z1": found["d_z1"] ** 3, "delta_h": -found["delta_h"]}
+
+    report = check(wrong)
+    assert report.headline == "2 of 7 gradients of the loss are wrong: delta_h and d_z1."
+    assert [v.name for v in report.verdicts if not v.right] == ["h", "z1"]
+    assert "h (your delta_h)" in str(report)
+    assert "delta_h is exactly the negative of the true gradient" in str(report)
+    assert "Nothing in the catalogue of mistakes explains d_z1. The cosine between yours and the true one is" in str(
+        report
+    )
+    assert "The gradient by" not in str(check(changed(d_z1=lambda g: g["d_z1"].T)))
+    assert "d_z1 has shape (4, 5), and z1 has shape (5, 4): it is transposed" in str(
+        check(changed(d_z1=lambda g: g["d_z1"].T))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from ..pytrees import Nest
 from ..wording import listed
 from . import hands
 from .diagnoses import Diagnosis, diagnose
+from .examples import found_axes
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
 from .recordings import Lost, Recording, lifted, nest_of
@@ -78,7 +80,8 @@ def check_derivation(
     ``params``, or a dict by name, in which a gradient may be called "W1" or "dW1".  The dict may also hold error terms
     of tensors that ``loss_fn`` has named: "dz2" or "delta_z2" for ``.named("z2")``, each example's share in the loss of
     the batch, or of the example's own loss.  If ``loss_fn`` returns one loss for each example, the gradient is that of
-    their mean.  Examples stand along the first axis of the batch's arrays.
+    their mean.  Examples stand along the first axis of the batch's arrays, or along axes of one length along which they
+    can change places without a change of the loss.
 
     A gradient is right if no entry is further from the true one than ``rtol`` times the largest true entry: 1e-7, or
     1e-3 where ``hand`` gives float32; nor, beyond rounding, than ten times ``rtol`` times its own true value.
@@ -113,10 +116,13 @@ def check_derivation(
     nest.leaves, arrays.leaves = list(map(lifted, nest.leaves)), list(map(lifted, arrays.leaves))
     recording = Recording(loss_fn, nest, arrays)
     _refuse(recording)
+    axes, sure = found_axes(arrays.leaves, recording.loss_of)
+    if axes != recording.axes:
+        recording = Recording(loss_fn, nest, arrays, axes)
     handed, changed = hands.call(hand, recording)
     again = hands.call(hand, recording)[0] if callable(hand) else handed
     tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
-    return _Check(recording, hand, handed, tolerance).report(changed, again)
+    return _Check(recording, hand, handed, tolerance).report(changed, again, sure)
 
 
 def _refuse(recording: Recording) -> None:
@@ -153,8 +159,8 @@ class _Check:
                     found[name] = array
         return Case(recording, found, self.rtol, self.handed.keys)
 
-    def report(self, changed: list[str], again: hands.Handed) -> DerivationReport:
-        if lost := self.recording.lost():
+    def report(self, changed: list[str], again: hands.Handed, sure: bool) -> DerivationReport:
+        if self.recording.is_converted and (lost := self.recording.lost()):
             return _cut(lost)
         problems = [*hands.missing(self.handed, self.recording), *self._not_finite()]
         if changed:
@@ -165,7 +171,7 @@ class _Check:
         verdicts = [self._verdict(name) for name in self.recording.order() if name in self.handed.arrays]
         diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.number]
         problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
-        notes = self._notes()
+        notes = self._notes(sure)
         stale = self._stale(again)
         moved = self._moved()
         verdicts = [self._tested(v, moved) for v in verdicts]
@@ -188,7 +194,7 @@ class _Check:
                 if settled:
                     verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
                                 for v in verdicts]  # fmt: skip
-            elif wrong is not None and wrong.recording is not self.recording and (lost := wrong.recording.lost()):
+            elif wrong is not None and (lost := wrong.recording.lost()):
                 return _cut(lost)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
@@ -241,11 +247,11 @@ class _Check:
             )  # fmt: skip
             text += "; the"
         else:
-            text += f" The first of these in backward is {self.given.say([first])}: the"
+            text += f" The first of these in backward is {self.given.say([first])}: the" if len(names) > 1 else " The"
         u, t = self.given.hand[first], self.recording.truth[first]
         lengths = float(np.linalg.norm(u) * np.linalg.norm(t))
         if not lengths:
-            return f"{text.removesuffix('; the').removesuffix(': the')}."
+            return re.sub("(; the|: the| The)$", "", text).removesuffix(".") + "."
         return f"{text} cosine between yours and the true one is {number((u * t).sum() / lengths)}."
 
     def _not_finite(self) -> Iterator[str]:
@@ -345,8 +351,11 @@ class _Check:
                 found.append(case)
         return found
 
-    def _notes(self) -> list[str]:
+    def _notes(self, sure: bool) -> list[str]:
         notes = []
+        if not sure:
+            axes = [f"axis {a} of argument {k}" for k, a in enumerate(self.recording.axes, 1) if a is not None]
+            notes.append(f"It is assumed that the {self.recording.m} examples stand along {listed(axes)} of the batch.")
         if self.handed.single:
             notes.append(f"The gradients handed in have the precision of float32, and are compared to {self.rtol:g}.")
         if self.recording.m == 1:

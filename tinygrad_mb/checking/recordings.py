@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
 from .differences import judge, noise_of
+from .examples import Axes, first_axes, taken
 from .loss_parts import Parts
 from .walks import Array, Change, Gradients, Stop, Walk
 
@@ -33,8 +33,9 @@ class Lost(NamedTuple):
 class Recording:
     """A loss on one batch.
 
-    m       how many examples the batch has: the length of most of its arrays
+    m       how many examples the batch has
     batch   the nest of its arrays
+    axes    the axis of examples of each of these; None if it has none
     root    the loss, one number: a loss with axes stands for its mean
     nodes   all that the loss is made of, oldest first
     params  the parameters' nodes by their paths
@@ -43,11 +44,12 @@ class Recording:
     notes   what readers have found out, so that they need not do so again
     """
 
-    def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest) -> None:
+    def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest, axes: Axes | None = None) -> None:
         self.loss_fn, self.nest, self.batch = loss_fn, params, batch
         self.notes: dict[str, Any] = {}
-        lengths = Counter([len(x) for x in batch.leaves if np.shape(x)])
-        self.m: int = max(lengths, key=lengths.__getitem__, default=1)
+        self.axes = first_axes(batch.leaves) if axes is None else axes
+        lengths = [np.shape(x)[a] for x, a in zip(batch.leaves, self.axes, strict=True) if a is not None]
+        self.m: int = lengths[0] if lengths else 1
         with enable_grad(), keep_values():
             leaves = [fresh_argument(np.array(x), path or "params") for x, path in named_leaves(params)]
             loss = loss_fn(params.fill(leaves, whole=True), *batch.fill([own(x) for x in batch.leaves], whole=True))
@@ -113,14 +115,30 @@ class Recording:
         other = self.on(self.batch.leaves, nudged)
         return other if other is not None and other.signature == self.signature else None
 
+    @cached_property
+    def is_converted(self) -> bool:
+        """Whether constants of the recording change with params: numbers that were made of tensors and are none."""
+        rng = np.random.default_rng(0)
+        nudged = [x + 1e-3 * rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in self.nest.leaves]
+        other = self.on(self.batch.leaves, nudged)
+        return other is not None and other.signature == self.signature and not all(
+            np.array_equal(x, y, equal_nan=True) for x, y in zip(self._constants(), other._constants(), strict=True)
+        )  # fmt: skip
+
+    def _constants(self) -> list[Array]:
+        """The floating-point numbers that the loss is made of and that depend on nothing."""
+        operands = [p for n in self.nodes for p in (*n.inputs, *n.params) if not isinstance(p, Node)]
+        values = [self.value(n) for n in self.nodes if n.op is None and n.plan is None] + operands
+        return [x for x in map(np.asarray, [x for x in values if not isinstance(x, Hidden)]) if x.dtype.kind == "f"]
+
     def lost(self) -> list[Lost]:
         """Where the recorded gradient is not the slope of the loss: by which parameters, or else by all together."""
         rng, params = np.random.default_rng(0), self.nest.leaves
         directions = []
         for x, name in zip(params, self.params, strict=True):
             v = rng.normal(size=np.shape(x)) * np.maximum(1, abs(x))
-            length = np.sqrt(np.square(self.truth[name] * v).sum())  # none shall be too small to be seen
-            directions.append(v * min(max(1 / length, 1e-2), 1e2) if length else v)
+            length = np.sqrt(np.square(self.truth[name] * v).sum())  # none shall hide the others
+            directions.append(v * max(1 / length, 1e-2) if length > 1 else v)
         together = self._lost_along(directions, "params")
         if together is None:
             return []
@@ -145,6 +163,13 @@ class Recording:
             verdict = judge(claimed, line, value, noise, unit, rtol=1e-6)
         wrong = verdict.kind == "wrong" and abs(verdict.reference - claimed) > 1e-5 * unit
         return Lost(name, verdict.reference, claimed) if wrong else None
+
+    def loss_of(self, batch: Sequence[Any]) -> float:
+        """The loss of another batch for the same parameters, with nothing recorded."""
+        with no_grad(), np.errstate(all="ignore"):
+            arrays = self.batch.fill([own(x) for x in batch], whole=True)
+            params = self.nest.fill(map(Tensor, self.nest.leaves), whole=True)
+            return float(np.mean(data_of(self.loss_fn(params, *arrays))))
 
     def loss_at(self, params: Sequence[Array]) -> float:
         """The loss of this batch for other parameters, with nothing recorded."""
@@ -226,28 +251,40 @@ class Recording:
             with np.errstate(all="ignore"):
                 arrays = Nest(self.batch.fill(batch, whole=True))
                 nest = self.nest if params is None else nest_of(self.nest.fill(params, whole=True))
-                other = Recording(self.loss_fn, nest, arrays)
+                other = Recording(self.loss_fn, nest, arrays, self.axes)
         except (ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
             return None
         return other
 
     def rows_at(self, places: Array) -> list[Array]:
-        """The batch's arrays with these rows; what does not have a row for each example stays."""
-        return [x[places] if np.shape(x)[:1] == (self.m,) else x for x in self.batch.leaves]
+        """The batch's arrays with these examples; what does not have an entry for each example stays."""
+        return taken(self.batch.leaves, self.axes, places)
 
     def averaged(self) -> list[Array]:
         """The batch's arrays with all rows replaced by their mean, one row."""
         return [
-            x.mean(axis=0, keepdims=True) if np.shape(x)[:1] == (self.m,) and x.dtype.kind == "f" else x
-            for x in self.batch.leaves
+            x if a is None or x.dtype.kind != "f" else x.mean(axis=a, keepdims=True)
+            for x, a in zip(self.batch.leaves, self.axes, strict=True)
         ]
+
+    def axis_of(self, shape: Sequence[int]) -> int | None:
+        """The axis of the examples in a result of this shape; None if there is none."""
+        if tuple(shape[:1]) == (self.m,):
+            return 0
+        others = any(self.axes) and list(shape).count(self.m) == 1
+        return list(shape).index(self.m) if others else None
+
+    def mean(self, x: Array) -> Array:
+        """An array whose examples are all replaced by their mean."""
+        axis = self.axis_of(x.shape)
+        return x if axis is None else np.broadcast_to(x.mean(axis=axis, keepdims=True), x.shape)
 
     def batched(self) -> Iterator[int]:
         """The nodes that have a row for each example, and that a gradient flows through, newest first."""
         for k in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[k]
             data = node.op is not None and node in self.flow and node not in self.of_parameters
-            if data and node.plan is not None and node.shape[:1] == (self.m,):
+            if data and node.plan is not None and self.axis_of(node.shape) is not None:
                 yield k
 
 
