@@ -152,3 +152,30 @@ def masked_tokens(params, tokens, targets, mask):
     losses = nn.cross_entropy(logits, targets) * mask
     per_sequence = losses.sum(axis=1) / mask.sum(axis=1)
     return per_sequence.mean()
+
+
+@model(classes, W=(2, 3), b=(3,))
+def softmax_by_hand(params, x, y):
+    m = len(y)
+    z = x @ params["W"] + params["b"]
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(m), y]).mean()
+
+
+@model(classes, W1=(2, 4), b1=(4,), W2=(4, 3), b2=(3,))
+def one_hot_by_hand(params, x, y):
+    h = np.maximum(0, x @ params["W1"] + params["b1"])
+    z = h @ params["W2"] + params["b2"]
+    p = np.exp(z) / np.sum(np.exp(z), axis=1, keepdims=True)
+    Y = np.eye(3)[y]
+    return -np.sum(Y * np.log(p)) / len(x)
+
+
+@model(classes, W=(2, 3), b=(3,))
+def logsumexp_by_hand(params, x, y):
+    z = x @ params["W"] + params["b"]
+    top = z.max(axis=1)
+    logsumexp = np.log(np.exp(z - top[:, None]).sum(axis=1)) + top
+    losses = logsumexp - z[np.arange(len(y)), y]
+    return losses.mean()

@@ -15,10 +15,6 @@ import numpy as np
 
 Shape = tuple[int, ...]
 
-# What is known of functions that have names: rules for the factors of a product, with their exponents, and for 1 / x.
-PRODUCTS: list[Callable[[dict[Any, Fraction]], None]] = []
-RECIPROCALS: list[Callable[[Any], Any]] = []
-
 
 class Expr:
     """An operation, its operands, whatever else says what it does, and the shape of its value.
@@ -62,6 +58,11 @@ class Expr:
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
+
+
+# What is known of functions that have names: rules for the factors of a product, with their exponents, and for 1 / x.
+PRODUCTS: list[Callable[[dict[Expr, Fraction]], None]] = []
+RECIPROCALS: list[Callable[[Expr], Expr | None]] = []
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

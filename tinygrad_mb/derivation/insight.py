@@ -28,9 +28,19 @@ class Insight(Reader):
     def settle(self, v: Variable, symbol: Expr) -> None:
         """Let a variable stand as ``symbol`` from now on, unless it is to be looked into."""
         meaning = self.meanings[v]
-        looked_into = v.role in ("cotangent", "result") or not meaning.length or exponentials.is_part(meaning)
+        looked_into = (
+            v.role in ("cotangent", "result")
+            or not meaning.length
+            or _is_trivial(meaning)
+            or exponentials.is_part(meaning)
+        )
         if not looked_into or meaning.length > _MOST or any(part.op not in _CHEAP for part in walk(meaning)):
             self.standing[v] = symbol
+
+
+def _is_trivial(x: Expr) -> bool:
+    """Whether it is a variable times or plus a number."""
+    return x.op in ("add", "multiply") and x.length == 1 and cost(x)[1] <= 4
 
 
 def cost(x: Expr) -> tuple[int, int]:

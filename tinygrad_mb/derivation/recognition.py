@@ -20,6 +20,7 @@ from .expressions import (
     compare,
     is_number,
     multiply,
+    negative,
     number,
     only_ones,
     power,
@@ -82,8 +83,10 @@ def _is_condition(x: Expr) -> bool:
 
 def opposite(condition: Expr) -> Expr:
     """Where a condition does not hold."""
+    if condition.op == "compare" and condition.data == "==":
+        return add(ONE, negative(condition))
     if condition.op == "compare":
-        signs = {">": "<=", "<": ">=", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
+        signs = {">": "<=", "<": ">=", ">=": "<", "<=": ">", "!=": "=="}
         return compare(signs[condition.data], *condition.args)
     if condition.op == "not":
         return condition.args[0]
