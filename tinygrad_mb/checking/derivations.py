@@ -95,7 +95,7 @@ def check_derivation(
 
     Raises ``TypeError`` for a loss that does not depend on ``params``, and for a ``hand`` that returns no arrays;
     ``ValueError`` for a sequence of gradients that has not the structure of ``params``, and for a loss that is not
-    finite or draws random numbers.
+    finite, has a gradient that is not, or draws random numbers.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(params, x, y):
@@ -133,6 +133,14 @@ def _refuse(recording: Recording) -> None:
             f"check_derivation: the loss of this batch is {value}, and has no gradient to compare with. Look for a log "
             "of 0, a division by 0, an overflow in exp, or nan in the batch"
         )
+    for name, g in recording.truth.items():
+        if not np.isfinite(g).all():
+            at = tuple(int(k) for k in np.argwhere(~np.isfinite(g))[0])
+            raise ValueError(
+                f"check_derivation: the gradient by {name} is {g[at]} at {entry(name, at)}: there is no derivative to "
+                f"compare with, {recording.without_derivative()}. Check with other params or another batch, or keep "
+                "the argument away from there, np.sqrt(x + 1e-12)"
+            )
     again = recording.loss_at(recording.nest.leaves)
     if not np.isclose(value, again, 1e-10, 0):
         raise ValueError(

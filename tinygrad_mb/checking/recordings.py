@@ -70,7 +70,8 @@ class Recording:
 
     def _gradients(self) -> Gradients:
         """Those by parameters and named tensors, as the engine computes them; what vmap names has none of its own."""
-        found = gradient({self.root: np.ones(())}, list(self.wanted.values()))
+        with np.errstate(all="ignore"):
+            found = gradient({self.root: np.ones(())}, list(self.wanted.values()))
         by_name = {name: found.get(n, np.zeros(n.shape)) for name, n in self.wanted.items()}
         self.named = {name: n for name, n in self.named.items() if not isinstance(by_name[name], Hidden)}
         return {name: np.asarray(g) for name, g in by_name.items() if not isinstance(g, Hidden)}
@@ -115,6 +116,27 @@ class Recording:
         other = self.on(self.batch.leaves, nudged)
         return other if other is not None and other.signature == self.signature else None
 
+    def without_derivative(self) -> str:
+        """Which result gives numbers on the way back that are not finite, though its own cotangent is."""
+        flow = attempt(lambda: self.flow) or {}
+        for node in self.nodes[::-1]:
+            parents = [p for p in node.inputs if p in flow]
+            if node in flow and np.isfinite(flow[node]).all() and not all(np.isfinite(flow[p]).all() for p in parents):
+                where = node.extras.where if node.extras else None
+                return f"{operation(node).name} has none there{f', in {where}' if where else ''}"
+        return "a rule gives none"
+
+    def flips(self, k: int) -> Array:
+        """Where the condition at a node changes if params move by very little."""
+        rng, found = np.random.default_rng(0), np.zeros(self.nodes[k].shape, bool)
+        for _ in range(4):
+            moves = [1e-9 * rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in self.nest.leaves]
+            for sign in (1, -1):
+                other = self.on(self.batch.leaves, [x + sign * v for x, v in zip(self.nest.leaves, moves, strict=True)])
+                if other is not None and other.signature == self.signature:
+                    found |= other.value(other.nodes[k]) != self.value(self.nodes[k])
+        return found
+
     @cached_property
     def is_converted(self) -> bool:
         """Whether constants of the recording change with params: numbers that were made of tensors and are none."""
@@ -129,7 +151,8 @@ class Recording:
         """The floating-point numbers that the loss is made of and that depend on nothing."""
         operands = [p for n in self.nodes for p in (*n.inputs, *n.params) if not isinstance(p, Node)]
         values = [self.value(n) for n in self.nodes if n.op is None and n.plan is None] + operands
-        return [x for x in map(np.asarray, [x for x in values if not isinstance(x, Hidden)]) if x.dtype.kind == "f"]
+        numbers = [np.asarray(x) for x in values if isinstance(x, (float, np.ndarray, np.generic))]
+        return [x for x in numbers if x.dtype.kind == "f"]
 
     def lost(self) -> list[Lost]:
         """Where the recorded gradient is not the slope of the loss: by which parameters, or else by all together."""
