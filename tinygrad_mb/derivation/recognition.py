@@ -125,6 +125,13 @@ def total(x: Expr, axes: tuple[int, ...], keepdims: bool) -> Expr:
         parts = [total(broadcast(term, x.shape), axes, keepdims) for term in x.args]
         if not any(part.op == "sum" for term in parts for part in walk(term)):
             return add(*parts)
+    if x.op == "multiply" and any(f.op == "softmax" and f.data == axes for f in x.args):
+        for k, factor in enumerate(x.args):  # p (g - sum(p g)) adds up to zero
+            if factor.op == "add":
+                terms = [multiply(*x.args[:k], term, *x.args[k + 1 :]) for term in factor.args]
+                found = add(*[total(broadcast(term, x.shape), axes, keepdims) for term in terms])
+                if is_number(found.args[0] if found.op == "broadcast" else found, 0):
+                    return broadcast(ZERO, shape)
     if x.op == "multiply":
         # what does not vary along the axes stands in front of the sum
         wide = {f: (1,) * (x.ndim - f.ndim) + f.shape for f in x.args}
