@@ -11,11 +11,12 @@ import numpy as np
 from ..pytrees import Nest
 from ..wording import listed
 from . import hands
+from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
 from .examples import found_axes
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
-from .recordings import Lost, Recording, lifted, nest_of
+from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
 from .walks import Array, Gradients
 
@@ -168,8 +169,8 @@ class _Check:
         return Case(recording, found, self.rtol, self.handed.keys)
 
     def report(self, changed: list[str], again: hands.Handed, sure: bool) -> DerivationReport:
-        if self.recording.is_converted and (lost := self.recording.lost()):
-            return _cut(lost)
+        if is_converted(self.recording) and (parts := lost(self.recording)):
+            return _cut(parts)
         problems = [*hands.missing(self.handed, self.recording), *self._not_finite()]
         if changed:
             problems.append(
@@ -202,8 +203,8 @@ class _Check:
                 if settled:
                     verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
                                 for v in verdicts]  # fmt: skip
-            elif wrong is not None and (lost := wrong.recording.lost()):
-                return _cut(lost)
+            elif wrong is not None and (parts := lost(wrong.recording)):
+                return _cut(parts)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
                 if followed:
@@ -384,16 +385,16 @@ def _vacuous(names: list[str], moved: list[Case]) -> str:
     return f"{says}: the comparison is at other params near these."
 
 
-def _cut(lost: list[Lost]) -> DerivationReport:
+def _cut(parts: list[Lost]) -> DerivationReport:
     slopes = [
         f"in a random direction of {x.name} the loss has the slope {number(x.slope)}, and by its recorded gradient "
-        f"{number(x.recorded)}" for x in lost
+        f"{number(x.recorded)}" for x in parts
     ]  # fmt: skip
     return DerivationReport(
         False,
         "Nothing can be said of these gradients: the recorded gradient of your loss is not its slope.",
         [
-            f"loss_fn loses a dependence on {listed([x.name for x in lost])}: {'; '.join(slopes)}. So float(), "
+            f"loss_fn loses a dependence on {listed([x.name for x in parts])}: {'; '.join(slopes)}. So float(), "
             ".item(), .numpy(), .data or stop_gradient makes a part of the loss count as a constant. Compute the loss "
             "from params by NumPy's functions, without converting on the way; where the cut is meant, pass that part "
             "as an argument of the batch."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,18 +16,9 @@ from ..primitives import Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
-from .differences import judge, noise_of
 from .examples import Axes, first_axes, taken
 from .loss_parts import Parts
 from .walks import Array, Change, Gradients, Stop, Walk
-
-
-class Lost(NamedTuple):
-    """A slope of the loss that is not the recorded one; ``name`` says of which parameter, or params."""
-
-    name: str
-    slope: float
-    recorded: float
 
 
 class Recording:
@@ -136,56 +127,6 @@ class Recording:
                 if other is not None and other.signature == self.signature:
                     found |= other.value(other.nodes[k]) != self.value(self.nodes[k])
         return found
-
-    @cached_property
-    def is_converted(self) -> bool:
-        """Whether constants of the recording change with params: numbers that were made of tensors and are none."""
-        rng = np.random.default_rng(0)
-        nudged = [x + 1e-3 * rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in self.nest.leaves]
-        other = self.on(self.batch.leaves, nudged)
-        return other is not None and other.signature == self.signature and not all(
-            np.array_equal(x, y, equal_nan=True) for x, y in zip(self._constants(), other._constants(), strict=True)
-        )  # fmt: skip
-
-    def _constants(self) -> list[Array]:
-        """The floating-point numbers that the loss is made of and that depend on nothing."""
-        operands = [p for n in self.nodes for p in (*n.inputs, *n.params) if not isinstance(p, Node)]
-        values = [self.value(n) for n in self.nodes if n.op is None and n.plan is None] + operands
-        numbers = [np.asarray(x) for x in values if isinstance(x, (float, np.ndarray, np.generic))]
-        return [x for x in numbers if x.dtype.kind == "f"]
-
-    def lost(self) -> list[Lost]:
-        """Where the recorded gradient is not the slope of the loss: by which parameters, or else by all together."""
-        rng, params = np.random.default_rng(0), self.nest.leaves
-        directions = []
-        for x, name in zip(params, self.params, strict=True):
-            v = rng.normal(size=np.shape(x)) * np.maximum(1, abs(x))
-            length = np.sqrt(np.square(self.truth[name] * v).sum())  # none shall hide the others
-            directions.append(v * max(1 / length, 1e-2) if length > 1 else v)
-        together = self._lost_along(directions, "params")
-        if together is None:
-            return []
-        alone = [
-            lost for k, name in enumerate(self.params)
-            if (lost := self._lost_along([v if j == k else 0 * v for j, v in enumerate(directions)], name)) is not None
-        ]  # fmt: skip
-        return alone or [together]
-
-    def _lost_along(self, direction: list[Array], name: str) -> Lost | None:
-        """The slope of the loss in a direction of params and what its recorded gradient says, where they disagree."""
-        params = self.nest.leaves
-        parts = [self.truth[name] * v for name, v in zip(self.params, direction, strict=True)]
-        claimed, value = float(sum([part.sum() for part in parts])), float(self.loss.item())
-
-        def line(t: float) -> float:
-            return self.loss_at([x + t * v for x, v in zip(params, direction, strict=True)])
-
-        with np.errstate(all="ignore"):
-            noise, size = noise_of(line, value)
-            unit = max(float(np.sqrt(sum([np.square(part).sum() for part in parts]))), 1e-2 * size, 1e-300)
-            verdict = judge(claimed, line, value, noise, unit, rtol=1e-6)
-        wrong = verdict.kind == "wrong" and abs(verdict.reference - claimed) > 1e-5 * unit
-        return Lost(name, verdict.reference, claimed) if wrong else None
 
     def loss_of(self, batch: Sequence[Any]) -> float:
         """The loss of another batch for the same parameters, with nothing recorded."""
