@@ -232,7 +232,8 @@ class _Check:
             )
         if wrong:
             which = listed([self.handed.keys[name] for name in wrong], most=12)
-            headline = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)} wrong: {which}."
+            some = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)}" if n > 1 else f"The gradient of {of} is"
+            headline = f"{some} wrong: {which}."
         else:
             headline = f"{every} {elsewhere}." if elsewhere else f"{every} right, but:"
         details: list[str | Table] = [*problems, *dict.fromkeys(d.sentence for d in diagnoses)]
