@@ -65,8 +65,13 @@ def test_program_and_formula_compute_what_the_rule_does(problem):
                 shown = np.broadcast_to(evaluate(formula.form, numbers), formula.spread or expected.shape)
                 assert is_same(shown, expected), (node.op.name, formula)
             symbols = {v.index: in_text(v.name) for v in values}
-            line = (SimpleNamespace(name=node.op.name), (form,), (), True)
-            assert_told_apart(SimpleNamespace(lines=[line], text_symbols=symbols, constants=numbered([form])), numbers)
+            page = SimpleNamespace(
+                lines=[(SimpleNamespace(name=node.op.name), (form,), (), True)],
+                text_symbols=symbols,
+                latex_symbols=symbols,
+                constants=numbered([form]),
+            )
+            assert_told_apart(page, numbers)
 
 
 def test_every_rule_of_the_table_has_a_formula_of_δ():
