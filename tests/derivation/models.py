@@ -58,6 +58,10 @@ def images(rng, m):
     return rng.normal(size=(m, 1, 6, 6)), rng.integers(0, 3, m)
 
 
+def scores(rng, m):
+    return rng.integers(0, 5, m), rng.integers(0, 4, m), rng.normal(size=m)
+
+
 def tokens(rng, m):
     mask = (rng.random((m, 4)) < 0.7).astype(float)
     mask[:, 0] = 1
@@ -179,3 +183,28 @@ def logsumexp_by_hand(params, x, y):
     logsumexp = np.log(np.exp(z - top[:, None]).sum(axis=1)) + top
     losses = logsumexp - z[np.arange(len(y)), y]
     return losses.mean()
+
+
+@model(series, Q=(2, 3), K=(2, 3), V=(2, 3), w=(3, 1))
+def attention_by_hand(params, x, y):
+    q, k, v = x @ params["Q"], x @ params["K"], x @ params["V"]
+    s = q @ k.swapaxes(1, 2) / np.sqrt(3)
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    a = e / e.sum(axis=-1, keepdims=True)
+    f = (a @ v)[:, -1] @ params["w"]
+    return np.mean((f - y) ** 2)
+
+
+@model(scores, U=(5, 3), V=(4, 3), c=(5,))
+def matrix_factorisation(params, user, item, rating):
+    prediction = (params["U"][user] * params["V"][item]).sum(axis=1) + params["c"][user]
+    penalty = np.sum(params["U"] ** 2) + np.sum(params["V"] ** 2)
+    return np.mean((prediction - rating) ** 2) + 0.1 * penalty
+
+
+@model(vectors, W=(2, 4), b=(4,), v=(4,))
+def gelu_net(params, x, y):
+    z = x @ params["W"] + params["b"]
+    t = np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))
+    h = 0.5 * z * (1 + t)
+    return np.mean((h @ params["v"] - y) ** 2)
