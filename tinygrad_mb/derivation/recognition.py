@@ -1,4 +1,4 @@
-"""What a person sees in a group of operations: softmax in exponentials over their sum, one-hot rows in a scatter.
+"""What a person sees in a group of operations: a product in a choice against zero, one-hot rows in a scatter.
 
 Each function here makes the expression of one function of NumPy or of ours, in the form that a person would write.
 """
