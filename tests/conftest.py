@@ -1,4 +1,4 @@
-"""Settings for every test, doctests included, and a fixture that makes derivative rules wrong."""
+"""Settings for every test, doctests included, and fixtures: wrong derivative rules, and a browser."""
 
 import functools
 import os
@@ -25,3 +25,19 @@ def spoil():
     yield replace
     for op, rule in before:
         defvjp(op.key, **{rule.name: rule.fn})
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium without a window."""
+    from pages import chromium
+
+    yield from chromium()
+
+
+@pytest.fixture
+def load(browser, tmp_path):
+    """Opens the page of a drawing."""
+    from pages import opener
+
+    yield from opener(browser, tmp_path)

@@ -287,3 +287,21 @@ def test_structures_must_agree_by_name_not_by_order():
     assert_array(product["b"], 2.0)
     with pytest.raises(ValueError, match="argnums names argument 0 twice"):
         tg.grad(lambda x: x, argnums=(0, 0))(1.0)
+
+
+@pytest.mark.parametrize(
+    ("fn", "shape", "result"),
+    [
+        (lambda x: x.sum(axis=0), (0, 3), (3,)),
+        (lambda x: x * 2, (2, 0), (2, 0)),
+        (lambda x: x[5:2], (6,), (0,)),
+        (np.prod, (0,), ()),
+    ],
+)
+def test_jacobians_of_empty_arrays_have_their_shapes(fn, shape, result):
+    x = np.ones(shape)
+    for found in tg.jacobian(fn)(x), tg.vmap(tg.jacobian(fn))(x[None])[0]:
+        assert found.shape == result + shape
+        assert found.dtype == np.float64
+        assert not found.any()
+    assert tg.hessian(lambda x: (fn(x) ** 2).sum())(x).shape == shape + shape

@@ -269,7 +269,7 @@ def jacobian(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Call
             shape = np.shape(data_of(out))
             n, dtype = math.prod(shape), np.result_type(data_of(out))
             parts = [
-                call.pull_each(out, np.eye(min(_ROWS, n - k), n, k, dtype).reshape(-1, *shape))
+                call.pull_each(out, np.eye(rows := min(_ROWS, n - k), n, k, dtype).reshape(rows, *shape))
                 for k in range(0, max(n, 1), _ROWS)
             ]
             columns = parts[0] if len(parts) == 1 else [np.concatenate(c) for c in zip(*parts, strict=True)]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from checking.hand_models import MIXTURES, MODELS, Model
+from checking.hand_models import MIXTURES, MODELS
+from checking.making import Model
 
 import tinygrad_mb as tg
 from tinygrad_mb.checking.catalogue import CATALOGUE

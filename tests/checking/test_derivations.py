@@ -122,7 +122,7 @@ def test_one_error_in_the_catalogue_is_not_taken_for_another_by_chance():
     assert not report.ok
     assert report.diagnoses == []
     assert "Nothing in the catalogue of mistakes explains W1" in str(report)
-    assert "leaves the truth at W1, after z2, b2, h, W2, z1 and b1, which are right" in str(report)
+    assert "leaves the truth at W1, after dz2, b2, delta_h, W2, d_z1 and b1, which are right" in str(report)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -260,7 +260,7 @@ def test_what_is_right_for_one_batch_only():
     report = check(lambda p, x, y: {n: g * len(x) / 5 for n, g in hand(p, x, y).items()})
     assert not report.ok
     assert numbers(report) == {15}
-    assert "right for this batch of 5, and wrong for 7 of its rows" in str(report)
+    assert "right for this batch of 5, and wrong for one of 7 made of its rows" in str(report)
 
 
 def test_a_derivation_for_one_batch_size_alone_is_checked_on_that():
@@ -330,7 +330,7 @@ def test_a_loss_without_parameters():
 
 def test_html():
     report = check(lambda p, x, y: {n: -g for n, g in hand(p, x, y).items()})
-    assert "<table>" in report._repr_html_()
+    assert "<table" in report._repr_html_()
     assert "the sign is wrong" in report._repr_html_()
 
 
@@ -473,3 +473,22 @@ def test_a_gradient_that_is_zero_tests_nothing_and_is_compared_elsewhere():
     report = check({n: g for n, g in hand(zero, X, Y).items() if n in PARAMS}, params=zero)
     assert report.ok
     assert "by b1 and W1 is 0 here, so nothing was tested: give other params" in str(report)
+
+
+def test_error_terms_are_called_as_the_derivation_calls_them():
+    def wrong(p, x, y):
+        found = hand(p, x, y)
+        return {**found, "d_z1": found["d_z1"] ** 3, "delta_h": -found["delta_h"]}
+
+    report = check(wrong)
+    assert report.headline == "2 of 7 gradients of the loss are wrong: delta_h and d_z1."
+    assert [v.name for v in report.verdicts if not v.right] == ["h", "z1"]
+    assert "h (your delta_h)" in str(report)
+    assert "delta_h is exactly the negative of the true gradient" in str(report)
+    assert "Nothing in the catalogue of mistakes explains d_z1. The cosine between yours and the true one is" in str(
+        report
+    )
+    assert "The gradient by" not in str(check(changed(d_z1=lambda g: g["d_z1"].T)))
+    assert "d_z1 has shape (4, 5), and z1 has shape (5, 4): it is transposed" in str(
+        check(changed(d_z1=lambda g: g["d_z1"].T))
+    )

@@ -6,13 +6,14 @@ import operator
 
 import numpy as np
 
+from tinygrad_mb.derivation.latex import Latex
 from tinygrad_mb.derivation.program import Variable, replaced
-from tinygrad_mb.derivation.unicode import Text
+from tinygrad_mb.derivation.unicode import Unicode
 from tinygrad_mb.vjps import convolution, special
 
 
-class Recorder(Text):
-    """Prints as text, and keeps each part with its text, and the sum or product that it is an operand in."""
+class Recorder:
+    """Goes before a printer: keeps each part with its text, and the sum or product that it is an operand in."""
 
     def __init__(self, *names):
         super().__init__(*names)
@@ -31,11 +32,20 @@ class Recorder(Text):
         return text, rank
 
 
+class RecordedText(Recorder, Unicode):
+    """Text for a terminal, recorded."""
+
+
+class RecordedLatex(Recorder, Latex):
+    """LaTeX, recorded."""
+
+
 def assert_told_apart(formulas, values):
-    """What has one text in a formula is one value; in a sum or product, also after broadcasting."""
+    """What has one text, or one LaTeX, in a formula is one value; in a sum or product, also after broadcasting."""
+    kinds = [(RecordedText, formulas.text_symbols), (RecordedLatex, formulas.latex_symbols)]
     for left, forms, each, _ in formulas.lines:
-        for form in forms:
-            printer = Recorder(formulas.text_symbols, formulas.constants)
+        for kind, form in [(kind, form) for kind in kinds for form in forms]:
+            printer = kind[0](kind[1], formulas.constants)
             with printer.each(each):
                 page = printer.write(form)
             seen = {}

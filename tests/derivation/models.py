@@ -58,6 +58,10 @@ def images(rng, m):
     return rng.normal(size=(m, 1, 6, 6)), rng.integers(0, 3, m)
 
 
+def scores(rng, m):
+    return rng.integers(0, 5, m), rng.integers(0, 4, m), rng.normal(size=m)
+
+
 def tokens(rng, m):
     mask = (rng.random((m, 4)) < 0.7).astype(float)
     mask[:, 0] = 1
@@ -152,3 +156,55 @@ def masked_tokens(params, tokens, targets, mask):
     losses = nn.cross_entropy(logits, targets) * mask
     per_sequence = losses.sum(axis=1) / mask.sum(axis=1)
     return per_sequence.mean()
+
+
+@model(classes, W=(2, 3), b=(3,))
+def softmax_by_hand(params, x, y):
+    m = len(y)
+    z = x @ params["W"] + params["b"]
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(m), y]).mean()
+
+
+@model(classes, W1=(2, 4), b1=(4,), W2=(4, 3), b2=(3,))
+def one_hot_by_hand(params, x, y):
+    h = np.maximum(0, x @ params["W1"] + params["b1"])
+    z = h @ params["W2"] + params["b2"]
+    p = np.exp(z) / np.sum(np.exp(z), axis=1, keepdims=True)
+    Y = np.eye(3)[y]
+    return -np.sum(Y * np.log(p)) / len(x)
+
+
+@model(classes, W=(2, 3), b=(3,))
+def logsumexp_by_hand(params, x, y):
+    z = x @ params["W"] + params["b"]
+    top = z.max(axis=1)
+    logsumexp = np.log(np.exp(z - top[:, None]).sum(axis=1)) + top
+    losses = logsumexp - z[np.arange(len(y)), y]
+    return losses.mean()
+
+
+@model(series, Q=(2, 3), K=(2, 3), V=(2, 3), w=(3, 1))
+def attention_by_hand(params, x, y):
+    q, k, v = x @ params["Q"], x @ params["K"], x @ params["V"]
+    s = q @ k.swapaxes(1, 2) / np.sqrt(3)
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    a = e / e.sum(axis=-1, keepdims=True)
+    f = (a @ v)[:, -1] @ params["w"]
+    return np.mean((f - y) ** 2)
+
+
+@model(scores, U=(5, 3), V=(4, 3), c=(5,))
+def matrix_factorisation(params, user, item, rating):
+    prediction = (params["U"][user] * params["V"][item]).sum(axis=1) + params["c"][user]
+    penalty = np.sum(params["U"] ** 2) + np.sum(params["V"] ** 2)
+    return np.mean((prediction - rating) ** 2) + 0.1 * penalty
+
+
+@model(vectors, W=(2, 4), b=(4,), v=(4,))
+def gelu_net(params, x, y):
+    z = x @ params["W"] + params["b"]
+    t = np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))
+    h = 0.5 * z * (1 + t)
+    return np.mean((h @ params["v"] - y) ** 2)

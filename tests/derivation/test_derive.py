@@ -410,3 +410,62 @@ def test_steps_that_were_written_out_are_as_many_as_there_were():
     np.testing.assert_allclose(namespace["gradients"](params, *batch)[0], loss(params, *batch), rtol=1e-13)
     with pytest.raises(AssertionError):
         namespace["gradients"](params, rng.normal(size=(7, 6, 3)), batch[1])
+
+
+def test_numbers_are_written_as_a_person_means_them():
+    text = check(lambda w, x: np.mean(np.tanh(x @ w / np.sqrt(3)) + (x @ w) ** 2 / 3), W, X, more=[(X[:2],)])
+    assert "/ np.sqrt(3)" in text
+    assert "0.333" not in text
+    assert "0.577" not in text
+
+    def squares(params, x, y):
+        return np.mean((x @ params["W"] - np.eye(4)[y]) ** 2)
+
+    text = check(squares, {"W": NET["W"]}, X, LABELS, more=[(X[:1], LABELS[:1])])
+    assert "mean over all 4 * m elements" in text
+
+
+def test_the_steps_of_a_loop_are_counted_along_any_axis():
+    def loss(params, x, y):
+        h = np.zeros((len(x), 4))
+        for step in x.transpose(1, 0, 2):
+            h = np.tanh(step @ params["W"] + h)
+        return np.mean((h @ params["v"] - y) ** 2)
+
+    series = RNG.normal(size=(6, 3, 3))
+    text = check(loss, NET, series, Y, more=[(series[:2], Y[:2])])
+    assert "assert x.shape[1] == 3  # one by one below" in text
+    with pytest.raises(AssertionError):
+        function(text)(NET, series[:, :2], Y)
+
+
+def test_the_error_of_probabilities_by_hand():
+    """Softmax and its cost in the ways that they are written, inside of a net too."""
+
+    def attention(params, x, y):
+        scores = x @ params["W"] @ params["W"].T @ x.swapaxes(1, 2) / np.sqrt(4)
+        e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        a = e / e.sum(axis=-1, keepdims=True)
+        return np.mean(((a @ x @ params["W"]).mean(axis=1) @ params["v"] - y) ** 2)
+
+    rows = RNG.normal(size=(6, 5, 3))
+    text = check(attention, NET, rows, Y, more=[(rows[:2], Y[:2])])
+    assert "(da - (da * a).sum(axis=2, keepdims=True)) * a" in text
+    assert "scores ==" not in text  # what the largest one is has no say
+
+    def two_sigmoids(params, x, y):
+        z = np.tanh(x @ params["W"]) @ params["v"]
+        p = 1 / (1 + np.exp(-z))
+        return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+
+    targets = (Y > 0).astype(float)
+    assert "dz = (p - y) / m" in lines(check(two_sigmoids, NET, X, targets, more=[(X[:2], targets[:2])]))
+
+    def soft_targets(params, x, q):
+        z = x @ params["W"]
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        return -np.mean(np.sum(q * np.log(p), axis=1))
+
+    q = RNG.random((6, 4))
+    text = check(soft_targets, {"W": NET["W"]}, X, q, more=[(X[:2], q[:2])])
+    assert "dz = (q.sum(axis=1, keepdims=True) * p - q) / m" in lines(text)  # the targets may not add up to one

@@ -86,6 +86,23 @@ def test_each_step_says_what_comes_in_by_which_rule_it_goes_on_and_to_whom(net):
     ]
 
 
+@pytest.mark.parametrize(("loss", "signs"), [
+    (lambda w: w.sum(), []),
+    (lambda w: (w * w).sum(), ["⊙"]),
+    (lambda w: (w * w).named("sum").sum(), ["⊙"]),
+    (lambda w: (X @ w).sum(), ["arrays side by side", "ᵀ"]),
+    (lambda w: tg.nn.relu(w).sum(), ["⊙", "[...]"]),
+    (lambda w: w[:1].sum(), []),
+    (lambda w: tg.nn.softmax(w).sum(), ["⊙", "Σⱼ"]),
+    (lambda w: w[[0, 0]].sum(), ["arrays side by side", "ᵀ", "onehot(y)"]),
+    (lambda w: (X * w).sum(axis=1).sum(), ["⊙", "a[:, new]"]),
+])  # fmt: skip
+def test_signs_are_explained_where_they_stand(loss, signs):
+    head, *_ = blocks(str(tg.explain(loss(parameter("w", 1.0, 2.0)))))
+    meanings = head.partition("δ of a value is the derivative of the loss by it")[2].split("\n    ")[1:]
+    assert [meaning.startswith(sign) for meaning, sign in zip(meanings, signs, strict=True)] == [True] * len(signs)
+
+
 def test_the_numbers_are_those_of_backward(net):
     params, values, loss = net
     text = str(tg.explain(loss))

@@ -1,4 +1,4 @@
-"""Ten derivations as they are printed; each is kept as a file, and run with nothing but NumPy.
+"""Derivations as they are printed; each is kept as a file, and run with nothing but NumPy.
 
 ``python tests/derivation/test_golden.py`` prints them anew.
 """

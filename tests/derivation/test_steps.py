@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from models import MODELS, M
 
 import tinygrad_mb as tg
+from tinygrad_mb import nn
 from tinygrad_mb.derivation.derive import derive
+from tinygrad_mb.derivation.notation import shape_text
 
 NET = next(model for model in MODELS if model.name == "softmax_net")
 
@@ -36,16 +38,26 @@ def test_forward_comes_first_and_everything_is_there(steps):
         ("δz2", "δz2 = δh2 ⊙ (1 − h2²)", "tanh: δ ⊙ (1 − h2²)", "(m, 5)"),
         ("δh2", "δh2 = δz3 W3ᵀ", "matmul: δ W3ᵀ", "(m, 5)"), ("∂L/∂b3", "∂L/∂b3 = Σᵢ δz3ᵢ", "add: δ", "(3,)"),
         ("∂L/∂W3", "∂L/∂W3 = h2ᵀ δz3 = Σᵢ h2ᵢᵀ δz3ᵢ", "matmul: h2ᵀ δ", "(5, 3)"),
-        ("L", "L = (1/m) Σᵢ ℓᵢ", "mean", "()"),
+        ("L", "L = (1/m) Σᵢ ℓᵢ", "mean", "scalar"),
     ],
 )  # fmt: skip
 def test_what_a_step_says(steps, name, formula, rule, shape):
     step = steps[name]
     assert step.formula == formula
     assert step.rule == rule
-    assert str(step.shapes[name]) == shape
+    assert shape_text(step.shapes[name]) == shape
     assert repr(step) == f"{formula}    {shape}    {rule}"
     assert step.direction == ("backward" if "δ" in name or "∂" in name else "forward")
+
+
+def test_rules_and_lines_have_the_same_letters_for_the_same_axes():
+    def loss(w, x):
+        return np.square(nn.softmax(x * w)).sum(axis=1).mean()
+
+    found = {step.name: step for step in derive(loss, np.ones(3), np.arange(12.0).reshape(4, 3) % 5).steps}
+    (step,) = [step for step in found.values() if step.rule.startswith("softmax: ")]
+    assert step.rule == "softmax: p ⊙ (δ − Σⱼ δ ⊙ p)"
+    assert "Σⱼ" in step.formula
 
 
 def test_latex_of_a_step(steps):

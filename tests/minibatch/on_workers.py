@@ -90,6 +90,7 @@ def messages(workers):
 def broadcast(workers):
     """Parameters that differ, until worker 0 has given its own to all."""
     model = tg.nn.Sequential(tg.nn.Linear(2, 3, rng=workers.rank), np.tanh, tg.nn.Linear(3, 1, rng=workers.rank))
+    model.shift = tg.Tensor(np.full(3, float(workers.rank)))  # as running means are: no parameter
     arrays = {"b": np.full(2, workers.rank, np.float16), "a": np.full((), float(workers.rank))}
     arrays = arrays if workers.rank else dict(reversed(arrays.items()))
     workers.broadcast(model)

@@ -196,3 +196,27 @@ def test_losses_made_of_finished_transforms_have_plain_gradients():
         np.testing.assert_allclose(found, expected, rtol=1e-12)
     norms = example_gradients(losses(w, x), w).norms()
     np.testing.assert_allclose(norms, np.linalg.norm(expected, axis=1), rtol=1e-12)
+
+
+def test_keyword_arguments_are_arrays_of_the_batch_and_options():
+    rng = np.random.default_rng(0)
+    X, y, importance, w = rng.normal(size=(5, 3)), rng.normal(size=5), rng.uniform(1, 2, 5), rng.normal(size=3)
+
+    def loss(params, x, y, *, importance, power=1, name="", table=None):
+        assert name == "squares"
+        return importance * np.square(x @ params["w"] - y) ** power
+
+    expected = {"w": (importance * 2 * (X @ w - y))[:, None] * X}
+    found = tg.per_example_grads(loss, {"w": w}, X, y=y, importance=importance, name="squares")
+    assert_same(found, expected)
+    grads = example_gradients(loss, {"w": w}, x=X, y=y, importance=importance, name="squares")
+    assert_same(grads.materialize(), expected)
+
+    def centred(params, x, *, offset):
+        return np.square((x - offset.mean(axis=0)) @ params["w"])
+
+    with pytest.raises(tg.errors.CoupledExamplesError, match="mean"):
+        tg.per_example_grads(centred, {"w": w}, X, offset=X)
+    losses = np.square(X @ tg.Tensor(w, requires_grad=True))
+    with pytest.raises(TypeError, match="take no batch"):
+        tg.per_example_grads(losses, w, offset=X)

@@ -138,6 +138,8 @@ def test_broadcast_gives_all_workers_the_parameters_of_the_first(mpiexec, tmp_pa
     ):
         np.testing.assert_array_equal(first[0][path], array)
         np.testing.assert_array_equal(second[0][path], array)
+    for state in (first[0], second[0]):
+        np.testing.assert_array_equal(state["shift"], np.zeros(3))
     for arrays in (first[1], second[1]):
         assert not arrays["a"].any()
         assert not arrays["b"].any()

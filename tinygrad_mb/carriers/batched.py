@@ -31,7 +31,7 @@ BATCHING: Rules = {}
 UFUNCS: dict[str, Callable[..., Any]] = {}
 
 # They write into arrays or files, and so must not be called for each example.
-_WRITERS = frozenset((
+WRITERS = frozenset((
     np.copyto, np.place, np.put, np.putmask, np.put_along_axis, np.fill_diagonal, np.save, np.savez,
     np.savez_compressed, np.savetxt,
 ))  # fmt: skip
@@ -148,7 +148,7 @@ def shifted(axis, ndim, meant=axes_of):
 
 def one_by_one(level: int, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """What ``function`` gives for each example in turn, together."""
-    if function in _WRITERS:
+    if function in WRITERS:
         raise NotDifferentiableError(
             f"{full_name(function)} writes, and {WHERE_HIDDEN} there is no single array to write: use "
             "x.at[index].set(...), np.where, or write after"

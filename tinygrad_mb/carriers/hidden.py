@@ -86,18 +86,6 @@ def _refuse_out(function: Any, args: Any, out: Any) -> None:
     raise NotDifferentiableError(f"{full_name(function)}: out= is not supported {WHERE_HIDDEN}: use the result.")
 
 
-def _no_number(what):
-    def refuse(self, *args):
-        raise HiddenAxisError(
-            f"{what} of {self.described()}: {WHERE_HIDDEN} a line runs once for all of them, so there is no one value. "
-            "Choose for each example with np.where(condition, x, y), or x[i] with an integer of its own, and do what "
-            "needs plain numbers before or after.",
-            self,
-        )
-
-    return refuse
-
-
 class Carrier(Operators):
     """An array that hides an axis of examples: ``shape`` and all that follows from it are those of one example.
 
@@ -166,16 +154,6 @@ class Carrier(Operators):
             f"<{type(self).__name__} {self.shape} {self.dtype}, {self.examples} examples hidden at level {self._level}>"
         )
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of an array without axes")
-        return self.shape[0]
-
-    def __iter__(self):
-        if not self.shape:
-            raise TypeError("iteration over an array without axes")
-        return (self[i] for i in range(self.shape[0]))
-
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if self.outranked(inputs):
             return NotImplemented
@@ -202,19 +180,14 @@ class Carrier(Operators):
             self,
         )
 
-    __bool__ = _no_number("the truth value")
-    __float__ = _no_number("float()")
-    __int__ = _no_number("int()")
-    __index__ = _no_number("the integer")
-    __complex__ = _no_number("complex()")
-    __round__ = _no_number("round()")
-    __contains__ = _no_number("`in`")
-    item = _no_number(".item()")
-    tolist = _no_number(".tolist()")
-    numpy = _no_number(".numpy()")
-
-    def __format__(self, spec):
-        return _no_number("formatting")(self) if spec else repr(self)
+    def refuse_number(self, what: str) -> Any:
+        """Raise, since there is another number for each example."""
+        raise HiddenAxisError(
+            f"{what} of {self.described()}: {WHERE_HIDDEN} a line runs once for all of them, so there is no one value. "
+            "Choose for each example with np.where(condition, x, y), or x[i] with an integer of its own, and do what "
+            "needs plain numbers before or after.",
+            self,
+        )
 
     def __setitem__(self, index, value):
         raise HiddenAxisError(

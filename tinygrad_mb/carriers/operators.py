@@ -31,6 +31,10 @@ def _unary(function):
     return lambda self: self.ask(function, (self,), {})
 
 
+def _number(what):
+    return lambda self, *args: self.refuse_number(what)
+
+
 class Operators(Methods, Hidden):
     """What all carriers have: ``ask`` computes a function, unless an operand is ``outranked`` by another kind."""
 
@@ -44,6 +48,10 @@ class Operators(Methods, Hidden):
     @staticmethod
     def outranked(args: Any) -> bool:
         """Whether one of the operands has to answer instead."""
+        raise NotImplementedError
+
+    def refuse_number(self, what: str) -> Any:
+        """Raise, since there is no plain number to be had where one is asked for."""
         raise NotImplementedError
 
     @property
@@ -72,10 +80,33 @@ class Operators(Methods, Hidden):
     __eq__ = _binary(np.equal)[0]
     __ne__ = _binary(np.not_equal)[0]
     __hash__ = object.__hash__
+    __bool__ = _number("the truth value")
+    __float__ = _number("float()")
+    __int__ = _number("int()")
+    __index__ = _number("the integer")
+    __complex__ = _number("complex()")
+    __round__ = _number("round()")
+    __contains__ = _number("`in`")
+    item = _number(".item()")
+    tolist = _number(".tolist()")
+    numpy = _number(".numpy()")
     __neg__ = _unary(np.negative)
     __pos__ = _unary(np.positive)
     __abs__ = _unary(np.absolute)
     __invert__ = _unary(np.invert)
+
+    def __format__(self, spec):
+        return self.refuse_number("formatting") if spec else repr(self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without axes")
+        return self.shape[0]
+
+    def __iter__(self):
+        if not self.shape:
+            raise TypeError("iteration over an array without axes")
+        return (self[i] for i in range(self.shape[0]))
 
     def __getitem__(self, index):
         return self.ask(operator.getitem, (self, freeze(index)), {})
@@ -109,3 +140,28 @@ class Operators(Methods, Hidden):
     def mean(self, axis=None, keepdims=False):
         """The mean over all elements, or along axes."""
         return self.ask(np.mean, (self,), {"axis": axis, "keepdims": keepdims})
+
+
+class Open(Operators):
+    """What carriers have that hide nothing: numbers ``_data`` in one array of the shape that they show."""
+
+    __slots__ = ()
+
+    def dense(self) -> Any:
+        """The array itself."""
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size

@@ -52,6 +52,11 @@ class Rows(Carrier):
         return self._data.shape
 
     @property
+    def axis(self) -> int:
+        """The axis along which the examples have their places."""
+        return self._axis
+
+    @property
     def examples(self) -> int:
         """The number of examples."""
         return self._examples

@@ -21,10 +21,10 @@ from ..errors import NotDifferentiableError, TracedValueError
 from ..numpy_api import ACCUMULATE, REDUCE, full_name
 from ..primitives import PRIMITIVES, is_own
 from ..vjps import products
-from .batched import _WRITERS as WRITERS
+from .batched import WRITERS
 from .hidden import Carrier
 from .hidden import inside as carriers_inside
-from .operators import Operators
+from .operators import Open
 
 # What tells of shapes and dtypes, and not of values.
 _FACTS = frozenset({
@@ -106,18 +106,7 @@ def _user_primitive(function, args, kwargs, writer):
     return _written(writer, function, _replaced(values, _variable), {}, out)
 
 
-def _no_number(what):
-    def refuse(self, *args):
-        raise TracedValueError(
-            f"{what} of {self.described()}: the program is written down once, for all values, so there is no one value "
-            "to go by. Choose element by element with np.where(condition, x, y), and do what needs plain numbers "
-            "outside of the function."
-        )
-
-    return refuse
-
-
-class Traced(Operators):
+class Traced(Open):
     """An array of numbers that is a variable of a program: what is computed with it is written down by ``writer``.
 
     The writer has ``write(function, args, kwargs, value)``, which returns the variable of a new call, and ``mark()``
@@ -144,34 +133,20 @@ class Traced(Operators):
         above = carriers_inside(args)
         return above[0].call(function, args) if above else call(function, args, {})
 
-    def dense(self) -> Traced:
-        """The array itself."""
-        return self
-
     @property
     def variable(self) -> Any:
         """The variable of the program that stands for the array."""
         return self._variable
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The size along each axis."""
-        return self._data.shape
+    def writer(self) -> Any:
+        """What writes down the calls that are made on the array."""
+        return self._writer
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's type of the elements."""
         return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self._data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self._data.size
 
     def described(self) -> str:
         """The array as a message shows it."""
@@ -180,14 +155,6 @@ class Traced(Operators):
 
     def __repr__(self) -> str:
         return f"<Traced {self._variable!r} {self.shape} {self.dtype}>"
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __iter__(self):
-        if not self.shape:
-            raise TypeError("iteration over an array without axes")
-        return (self[i] for i in range(self.shape[0]))
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if self.outranked(inputs):
@@ -225,19 +192,13 @@ class Traced(Operators):
             "tg.Tensor(a)[i] for a[i])"
         )
 
-    __bool__ = _no_number("the truth value")
-    __float__ = _no_number("float()")
-    __int__ = _no_number("int()")
-    __index__ = _no_number("the integer")
-    __complex__ = _no_number("complex()")
-    __round__ = _no_number("round()")
-    __contains__ = _no_number("`in`")
-    item = _no_number(".item()")
-    tolist = _no_number(".tolist()")
-    numpy = _no_number(".numpy()")
-
-    def __format__(self, spec):
-        return _no_number("formatting")(self) if spec else repr(self)
+    def refuse_number(self, what: str) -> Any:
+        """Raise, since the program is to hold for other numbers, too."""
+        raise TracedValueError(
+            f"{what} of {self.described()}: the program is written down once, for all values, so there is no one value "
+            "to go by. Choose element by element with np.where(condition, x, y), and do what needs plain numbers "
+            "outside of the function."
+        )
 
     def __setitem__(self, index, value):
         raise TracedValueError(

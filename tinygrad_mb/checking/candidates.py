@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..graph import Node
 from .loss_parts import DIVIDE
 from .recordings import Recording, attempt, operation
-from .walks import Change, Gradients, Pull
+from .walks import Array, Change, Gradients, Pull
 
 PRODUCTS = frozenset(("matmul", "linear"))
 
@@ -85,6 +87,11 @@ def site(recording: Recording, k: int) -> tuple[str, ...]:
     return (made(node), *map(made, node.inputs))
 
 
+def nothing(g: Array, node: Node, saved: Any) -> Array:
+    """A rule by which an argument gets nothing."""
+    return np.zeros(())
+
+
 def edges_of(recording: Recording) -> Iterator[tuple[int, int, Node, Pull]]:
     """Node, position of the argument, and the rule, newest first; those that lead to a regulariser are left out."""
     for k in range(len(recording.nodes) - 1, -1, -1):
@@ -111,4 +118,4 @@ def factor_name(recording: Recording, node: Node, other: Any) -> str:
         return f"{divided}{float(other):.6g}"
     if other.op is not None and other.name is None and isinstance(other.inputs[0], Node) and other.inputs[0].name:
         return f"{divided}{operation(other).name}({other.inputs[0].name})"
-    return divided + (other.name or str(other.shape))
+    return divided + (other.name or f"an array {other.shape}")

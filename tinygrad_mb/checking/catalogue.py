@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import wrong_batches, wrong_paths, wrong_slopes
+from . import wrong_batches, wrong_masks, wrong_paths, wrong_slopes, wrong_steps
 from .candidates import Candidate
 from .recordings import Recording
 
@@ -32,6 +32,10 @@ CATALOGUE = {
     20: "predictions (m, 1) against targets (m,)",
     21: "a reduction's axes restored wrongly",
     22: "a factor of the chain is left out",
+    23: "the derivative of another function",
+    24: "a mask is forgotten",
+    25: "z in the place of h, or the reverse",
+    26: "back-propagation through time is cut off",
 }
 
 _MOST_NODES = 400  # of a graph whose every node is tried
@@ -46,11 +50,16 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
             wrong_slopes.activations,
             wrong_slopes.softmax,
             wrong_slopes.cross_entropy,
-            wrong_paths.fan_out,
             wrong_paths.signs,
+            wrong_slopes.of_others,
+            wrong_masks.masks,
+            wrong_masks.counts,
+            wrong_steps.cut_off,
+            wrong_paths.fan_out,
             wrong_paths.factors,
             wrong_paths.orders,
             wrong_paths.axes,
+            wrong_paths.operands,
             wrong_batches.averages,
         ):
             yield from mistakes(recording)

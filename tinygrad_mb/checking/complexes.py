@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import Hidden, Recorded
-from ..carriers.operators import Operators
+from ..carriers.operators import Open
 from ..vjps import shapes
 
 
@@ -43,11 +43,7 @@ def _wrapped(out):
     return ComplexValued(out) if isinstance(out, (np.ndarray, np.generic)) and out.dtype.kind == "c" else out
 
 
-def _no_number(self, *args):
-    raise TypeError("complex numbers have no place where a plain real one is asked for")
-
-
-class ComplexValued(Operators):
+class ComplexValued(Open):
     """An array of complex numbers whose dtype is float64, as far as it says."""
 
     __slots__ = ()
@@ -68,31 +64,6 @@ class ComplexValued(Operators):
         """What a function gives for arguments among which this array is."""
         return call(function, args, {})
 
-    def dense(self) -> ComplexValued:
-        """The array itself."""
-        return self
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size along each axis."""
-        return self._data.shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self._data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self._data.size
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if self.outranked(inputs) or "out" in kwargs:
             return NotImplemented
@@ -103,4 +74,9 @@ class ComplexValued(Operators):
             return NotImplemented
         return call(function, args, kwargs)
 
-    __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = item = tolist = numpy = _no_number
+    def __array__(self, dtype=None, copy=None):
+        return self.refuse_number("a plain array")
+
+    def refuse_number(self, what: str) -> Any:
+        """Raise, since the imaginary part would be lost."""
+        raise TypeError(f"{what} of complex numbers")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy as np
 from ..pytrees import Nest
 from ..wording import listed
 from . import hands
+from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
+from .examples import found_axes
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
-from .recordings import Lost, Recording, lifted, nest_of
+from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
 from .walks import Array, Gradients
 
@@ -78,7 +81,8 @@ def check_derivation(
     ``params``, or a dict by name, in which a gradient may be called "W1" or "dW1".  The dict may also hold error terms
     of tensors that ``loss_fn`` has named: "dz2" or "delta_z2" for ``.named("z2")``, each example's share in the loss of
     the batch, or of the example's own loss.  If ``loss_fn`` returns one loss for each example, the gradient is that of
-    their mean.  Examples stand along the first axis of the batch's arrays.
+    their mean.  Examples stand along the first axis of the batch's arrays, or along axes of one length along which they
+    can change places without a change of the loss.
 
     A gradient is right if no entry is further from the true one than ``rtol`` times the largest true entry: 1e-7, or
     1e-3 where ``hand`` gives float32; nor, beyond rounding, than ten times ``rtol`` times its own true value.
@@ -92,7 +96,7 @@ def check_derivation(
 
     Raises ``TypeError`` for a loss that does not depend on ``params``, and for a ``hand`` that returns no arrays;
     ``ValueError`` for a sequence of gradients that has not the structure of ``params``, and for a loss that is not
-    finite or draws random numbers.
+    finite, has a gradient that is not, or draws random numbers.
 
     >>> import numpy as np, tinygrad_mb as tg
     >>> def loss(params, x, y):
@@ -113,10 +117,13 @@ def check_derivation(
     nest.leaves, arrays.leaves = list(map(lifted, nest.leaves)), list(map(lifted, arrays.leaves))
     recording = Recording(loss_fn, nest, arrays)
     _refuse(recording)
+    axes, sure = found_axes(arrays.leaves, recording.loss_of)
+    if axes != recording.axes:
+        recording = Recording(loss_fn, nest, arrays, axes)
     handed, changed = hands.call(hand, recording)
     again = hands.call(hand, recording)[0] if callable(hand) else handed
     tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
-    return _Check(recording, hand, handed, tolerance).report(changed, again)
+    return _Check(recording, hand, handed, tolerance).report(changed, again, sure)
 
 
 def _refuse(recording: Recording) -> None:
@@ -127,6 +134,14 @@ def _refuse(recording: Recording) -> None:
             f"check_derivation: the loss of this batch is {value}, and has no gradient to compare with. Look for a log "
             "of 0, a division by 0, an overflow in exp, or nan in the batch"
         )
+    for name, g in recording.truth.items():
+        if not np.isfinite(g).all():
+            at = tuple(int(k) for k in np.argwhere(~np.isfinite(g))[0])
+            raise ValueError(
+                f"check_derivation: the gradient by {name} is {g[at]} at {entry(name, at)}: there is no derivative to "
+                f"compare with, {recording.without_derivative()}. Check with other params or another batch, or keep "
+                "the argument away from there, np.sqrt(x + 1e-12)"
+            )
     again = recording.loss_at(recording.nest.leaves)
     if not np.isclose(value, again, 1e-10, 0):
         raise ValueError(
@@ -141,21 +156,21 @@ class _Check:
 
     def __init__(self, recording: Recording, hand: Any, handed: hands.Handed, rtol: float) -> None:
         self.recording, self.hand, self.handed, self.rtol = recording, hand, handed, rtol
-        self.shapes = {n: hands.fit_shape(n, x, recording) for n, x in handed.arrays.items()}
+        self.shapes = {n: hands.fit_shape(n, x, recording, handed.keys[n]) for n, x in handed.arrays.items()}
         self.given = self._case(recording, handed)
 
     def _case(self, recording: Recording, handed: hands.Handed) -> Case:
         found: Gradients = {}
         for name in recording.order():
             if name in handed.arrays:
-                array = hands.fit_shape(name, handed.arrays[name], recording).array
+                array = hands.fit_shape(name, handed.arrays[name], recording, handed.keys[name]).array
                 if array is not None and np.isfinite(array).all():
                     found[name] = array
-        return Case(recording, found, self.rtol)
+        return Case(recording, found, self.rtol, self.handed.keys)
 
-    def report(self, changed: list[str], again: hands.Handed) -> DerivationReport:
-        if lost := self.recording.lost():
-            return _cut(lost)
+    def report(self, changed: list[str], again: hands.Handed, sure: bool) -> DerivationReport:
+        if is_converted(self.recording) and (parts := lost(self.recording)):
+            return _cut(parts)
         problems = [*hands.missing(self.handed, self.recording), *self._not_finite()]
         if changed:
             problems.append(
@@ -165,7 +180,7 @@ class _Check:
         verdicts = [self._verdict(name) for name in self.recording.order() if name in self.handed.arrays]
         diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.number]
         problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
-        notes = self._notes()
+        notes = self._notes(sure)
         stale = self._stale(again)
         moved = self._moved()
         verdicts = [self._tested(v, moved) for v in verdicts]
@@ -188,8 +203,8 @@ class _Check:
                 if settled:
                     verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
                                 for v in verdicts]  # fmt: skip
-            elif wrong is not None and wrong.recording is not self.recording and (lost := wrong.recording.lost()):
-                return _cut(lost)
+            elif wrong is not None and (parts := lost(wrong.recording)):
+                return _cut(parts)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
                 if followed:
@@ -199,9 +214,8 @@ class _Check:
                 if wrong in moved:
                     elsewhere = "right at these parameters, and wrong at others near them"
                 elif wrong is not self.given:
-                    elsewhere = (
-                        f"right for this batch of {self.recording.m}, and wrong for {wrong.recording.m} of its rows"
-                    )
+                    sizes = f"{self.recording.m}, and wrong for one of {wrong.recording.m}"
+                    elsewhere = f"right for this batch of {sizes} made of its rows"
         return self._written(verdicts, diagnoses, problems, notes, elsewhere)
 
     def _written(
@@ -217,7 +231,9 @@ class _Check:
                 True, f"{every} right: the largest relative error is {size(worst)}.", [*notes], verdicts, []
             )
         if wrong:
-            headline = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)} wrong: {listed(wrong, most=12)}."
+            which = listed([self.handed.keys[name] for name in wrong], most=12)
+            some = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)}" if n > 1 else f"The gradient of {of} is"
+            headline = f"{some} wrong: {which}."
         else:
             headline = f"{every} {elsewhere}." if elsewhere else f"{every} right, but:"
         details: list[str | Table] = [*problems, *dict.fromkeys(d.sentence for d in diagnoses)]
@@ -225,21 +241,28 @@ class _Check:
         unknown = [name for name in wrong if name not in explained and name in self.given.hand]
         if unknown or (elsewhere and not diagnoses):
             details.append(self._unknown(verdicts, unknown))
-        details += [*notes, _table(verdicts)]
+        details += [*notes, _table(verdicts, self.handed.keys)]
         return DerivationReport(False, headline, details, verdicts, diagnoses)
 
     def _unknown(self, verdicts: list[Verdict], names: list[str]) -> str:
         if not names:
             return "Nothing in the catalogue of mistakes explains it."
-        text, first = f"Nothing in the catalogue of mistakes explains {listed(names)}.", names[0]
-        before = [v.name for v in verdicts[: [v.name for v in verdicts].index(first)] if v.right]
-        text += f" In the order of backward your derivation leaves the truth at {first}"
-        text += f", after {listed(before)}, which {is_or_are(before)} right" if before else ", the first of all"
+        text, first = f"Nothing in the catalogue of mistakes explains {self.given.say(names)}.", names[0]
+        earlier = verdicts[: [v.name for v in verdicts].index(first)]
+        before = [v.name for v in earlier if v.right]
+        if len(before) == len(earlier):
+            text += f" In the order of backward your derivation leaves the truth at {self.given.say([first])}"
+            text += f", after {self.given.say(before)}, which {is_or_are(before)} right" if before else (
+                ", the first of all" if len(verdicts) > 1 else ""
+            )  # fmt: skip
+            text += "; the"
+        else:
+            text += f" The first of these in backward is {self.given.say([first])}: the" if len(names) > 1 else " The"
         u, t = self.given.hand[first], self.recording.truth[first]
         lengths = float(np.linalg.norm(u) * np.linalg.norm(t))
-        return text + (
-            f"; the cosine between yours and the true one is {number((u * t).sum() / lengths)}." if lengths else "."
-        )
+        if not lengths:
+            return re.sub("(; the|: the| The)$", "", text).removesuffix(".") + "."
+        return f"{text} cosine between yours and the true one is {number((u * t).sum() / lengths)}."
 
     def _not_finite(self) -> Iterator[str]:
         for name, x in self.handed.arrays.items():
@@ -264,8 +287,9 @@ class _Check:
         )  # fmt: skip
         if added:
             says = "adds the true gradients once more to what it gave before: they are not reset to zero between calls"
-            return Diagnosis(19, f"A second call with the same batch {says} ({listed(names)}).", names)
-        says = f"gives other numbers for {listed(names)}: hand draws random numbers, or keeps something between calls"
+            return Diagnosis(19, f"A second call with the same batch {says} ({self.given.say(names)}).", names)
+        which = self.given.say(names)
+        says = f"gives other numbers for {which}: hand draws random numbers, or keeps something between calls"
         return Diagnosis(0, f"A second call with the same batch {says}.", names)
 
     def _verdict(self, name: str) -> Verdict:
@@ -337,8 +361,11 @@ class _Check:
                 found.append(case)
         return found
 
-    def _notes(self) -> list[str]:
+    def _notes(self, sure: bool) -> list[str]:
         notes = []
+        if not sure:
+            axes = [f"axis {a} of argument {k}" for k, a in enumerate(self.recording.axes, 1) if a is not None]
+            notes.append(f"It is assumed that the {self.recording.m} examples stand along {listed(axes)} of the batch.")
         if self.handed.single:
             notes.append(f"The gradients handed in have the precision of float32, and are compared to {self.rtol:g}.")
         if self.recording.m == 1:
@@ -359,16 +386,16 @@ def _vacuous(names: list[str], moved: list[Case]) -> str:
     return f"{says}: the comparison is at other params near these."
 
 
-def _cut(lost: list[Lost]) -> DerivationReport:
+def _cut(parts: list[Lost]) -> DerivationReport:
     slopes = [
         f"in a random direction of {x.name} the loss has the slope {number(x.slope)}, and by its recorded gradient "
-        f"{number(x.recorded)}" for x in lost
+        f"{number(x.recorded)}" for x in parts
     ]  # fmt: skip
     return DerivationReport(
         False,
         "Nothing can be said of these gradients: the recorded gradient of your loss is not its slope.",
         [
-            f"loss_fn loses a dependence on {listed([x.name for x in lost])}: {'; '.join(slopes)}. So float(), "
+            f"loss_fn loses a dependence on {listed([x.name for x in parts])}: {'; '.join(slopes)}. So float(), "
             ".item(), .numpy(), .data or stop_gradient makes a part of the loss count as a constant. Compute the loss "
             "from params by NumPy's functions, without converting on the way; where the cut is meant, pass that part "
             "as an argument of the batch."
@@ -378,15 +405,17 @@ def _cut(lost: list[Lost]) -> DerivationReport:
     )
 
 
-def _table(verdicts: list[Verdict]) -> Table:
+def _table(verdicts: list[Verdict], keys: Mapping[str, str]) -> Table:
     rows = []
     first = next((v.name for v in verdicts if not v.right), None)
     for v in verdicts:
+        key = keys.get(v.name, v.name)
         says = "right" if v.right else "wrong"
         if v.name == first and len(verdicts) > 1:
             says += " <- the first in backward"
         worst = v.note
         if not v.right and not worst:
-            worst = f"{entry(v.name, v.where)}: {number(v.yours)}, should be {number(v.true)}"
-        rows.append((v.name, says, size(v.error) if np.isfinite(v.error) else "", worst))
+            worst = f"{entry(key, v.where)}: {number(v.yours)}, should be {number(v.true)}"
+        name = v.name if key == v.name else f"{v.name} (your {key})"
+        rows.append((name, says, size(v.error) if np.isfinite(v.error) else "", worst))
     return Table(("gradient by", "", "relative error", "worst entry"), rows)

@@ -72,7 +72,7 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
     truth = [c.recording.truth for c in cases]
     alone = _explained(cases, truth, known, 1)
     if alone is not None and (_is_of_all(alone, case) or all(local.key[0] == "regulariser" for local in alone)):
-        return _told(alone)
+        return _told(alone, case)
     made: list[Made] = []
     for one in _unequal(candidates(r), case):
         made.append(one)
@@ -84,7 +84,7 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
         if (said := _fits(one, cases, known, 0)) is not None:
             return said
     if alone is not None and all(local.number for local in alone):
-        return _told(alone)
+        return _told(alone, case)
     nearly = []
     for one in made:
         found = _explained(cases[:1], [one.gradients], known, 1)
@@ -94,14 +94,14 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
                 return said
     both = _explained(cases, truth, known, 2)
     if both is not None and all(local.number for local in both):
-        return _told(both)
+        return _told(both, case)
     for one in nearly:
         if (said := _fits(one, cases, known, 1)) is not None:
             return said
     for pair in _pairs(made, case):
         if (said := _fits(pair, cases, known, 0)) is not None:
             return said
-    return _told(alone or both or {})
+    return _told(alone or both or {}, case)
 
 
 class Made(NamedTuple):
@@ -121,18 +121,17 @@ def _in_part(cases: Sequence[Case]) -> list[Diagnosis]:
     wrong = [n for n in names if not all(c.close(c.hand[n], c.recording.truth[n], c.recording.truth[n]) for c in cases)]
     error = max([_relative(c.hand[n], c.recording.truth[n]) for c in cases for n in wrong], default=0.0)
     if error < _NEARLY:
-        says = f"{listed(wrong)} {is_or_are(wrong)} true to a relative error of {size(error)}, where {case.rtol:g} is "
-        says += "the tolerance. That is no factor, but an error of computation, or a small term too many"
+        says = f"{case.say(wrong)} {is_or_are(wrong)} true to a relative error of {size(error)}, where {case.rtol:g} "
+        says += "is the tolerance. That is no factor, but an error of computation, or a small term too many"
         return [Diagnosis(0, f"{says}.", wrong)] if wrong else []
     some = factor_names.factors(r, of_some=True)
     for n in range(len(wrong) - 1, 0, -1):
         part = [c._replace(hand={name: c.hand[name] for name in wrong[:n]}) for c in cases]
         found = _explained_with(part, [c.recording.truth for c in cases], some, 1)
         if found and all(local.number not in (0, 16) for local in found):
-            end = (
-                f" This explains {listed(wrong[:n])}, and stops at {wrong[n]}, the next one in backward that is wrong."
-            )
-            return [d._replace(sentence=d.sentence + end) for d in _told(found)]
+            most, following = case.say(wrong[:n]), case.say(wrong[n : n + 1])
+            end = f" This explains {most}, and stops at {following}, the next one in backward that is wrong."
+            return [d._replace(sentence=d.sentence + end) for d in _told(found, case)]
     return []
 
 
@@ -243,19 +242,20 @@ def _fits(one: Made, cases: Sequence[Case], known: Known, more: int, of_all: boo
     claim = candidate.claim
     says = f"{claim[:1].upper()}{claim[1:]}: {_evidence(wrong, right, cases)}."
     parts = [Diagnosis(number, says, wrong) for number in (candidate.number, candidate.second) if number]
-    return parts + _told(found)
+    return parts + _told(found, case)
 
 
 def _evidence(wrong: list[str], right: list[str], cases: Sequence[Case]) -> str:
     sizes = sorted({case.recording.m for case in cases})
-    text = f"with this mistake backward gives your {listed(wrong)}"
+    say = cases[0].say
+    text = f"with this mistake backward gives your {say(wrong)}"
     if right:
-        text += f", and leaves {listed(right)} right"
+        text += f", and leaves {say(right)} right"
     return text + (f", at batch sizes {listed([str(m) for m in sizes])}" if len(sizes) > 1 else "")
 
 
-def _told(found: Found) -> list[Diagnosis]:
-    return [Diagnosis(local.number_for(names), local.tell(names), names) for local, names in found.items()]
+def _told(found: Found, case: Case) -> list[Diagnosis]:
+    return [Diagnosis(local.number_for(names), local.tell(names, case), names) for local, names in found.items()]
 
 
 def _explained(cases: Sequence[Case], bases: Sequence[Gradients], known: Known, most: int) -> Found | None:

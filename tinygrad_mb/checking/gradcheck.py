@@ -193,7 +193,7 @@ class _Check:
         found.sort(key=_badness, reverse=True)
         return Outcome(
             self.subject, self.order, self.method, self.reason, self.entries, self.checked, self.directions, found,
-            self.gradient, self.noise / (self.size or 1),
+            self.noise / (self.size or 1),
         )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from ..autodiff import data_of
 from ..pytrees import Nest
 from ..wording import listed
 from .recordings import Recording, nest_of, own
-from .walks import Array, Gradients
+from .walks import Array
 
 _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
 
@@ -20,12 +19,14 @@ class Handed(NamedTuple):
     """A derivation's results on one batch.
 
     arrays  by the names of parameters and tensors, as they came
+    keys    what the person calls them
     loss    the loss, if it was returned as well
     extra   the names that belong to nothing
     single  whether an array is of float32 or less
     """
 
     arrays: dict[str, Array]
+    keys: dict[str, str]
     loss: Array | None
     extra: list[str]
     single: bool
@@ -84,6 +85,7 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
     if nest.paths == [""]:
         nest.paths = list(recording.params) if len(recording.params) == 1 else ["the array"]
     arrays: dict[str, Array] = {}
+    keys: dict[str, str] = {}
     extra = []
     for path, leaf in zip(nest.paths, nest.leaves, strict=True):
         name = known.get(path) or spelled.get(path)
@@ -95,7 +97,7 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
                 f"check_derivation: hand gives a function for {path}, and a gradient is an array. The arguments are "
                 "check_derivation(loss_fn, params, hand, *batch)"
             )
-        arrays[name] = _array(leaf)
+        arrays[name], keys[name] = _array(leaf), path
         if arrays[name].dtype.kind not in "fiub":
             raise TypeError(
                 f"check_derivation: the gradient by {name} has dtype {arrays[name].dtype}: gradients are real"
@@ -106,7 +108,7 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
             f"{list(recording.params)}: return a dict {{{', '.join([repr(p) + ': ...' for p in recording.params])}}}"
         )
     single = any(x.dtype.kind == "f" and x.dtype.itemsize < 8 for x in arrays.values())
-    return Handed({k: x.astype(np.float64) for k, x in arrays.items()}, loss, extra, single)
+    return Handed({k: x.astype(np.float64) for k, x in arrays.items()}, keys, loss, extra, single)
 
 
 def _spelled(path: str, prefix: str) -> str:
@@ -133,15 +135,13 @@ class Fitted(NamedTuple):
     sentence: str = ""
 
 
-def fit_shape(
-    name: str, array: Array, recording: Recording, per_example: Callable[[], Gradients] | None = None
-) -> Fitted:
-    """A gradient brought into its parameter's shape where it is clear how."""
+def fit_shape(name: str, array: Array, recording: Recording, key: str) -> Fitted:
+    """A gradient, which the person calls ``key``, brought into its parameter's shape where it is clear how."""
     true = recording.truth[name]
     shape, m = true.shape, recording.m
     if array.shape == shape:
         return Fitted(array)
-    says = f"The gradient by {name} has shape {array.shape}, and {name} has shape {shape}"
+    says = f"{key if key != name else f'The gradient by {name}'} has shape {array.shape}, and {name} has shape {shape}"
     if array.ndim == len(shape) + 1 and array.shape[0] == m and array.shape[1:] == shape:
         return Fitted(array.sum(axis=0), 10, f"{says}: it has a row for each of the {m} examples, and the sum of "
                                              "these is missing (`.sum(axis=0)`).")  # fmt: skip

@@ -2,57 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from ..graph import Node
 from ..wording import listed
 from .candidates import place
+from .parameters import Case
 from .recordings import Recording, operation
 from .reports import number
-from .walks import Array, Change, Pull
+from .walks import Array, Change, Edge, Pull
 
-_SLOPES = {  # the derivatives that are as good as each other at a corner
-    **dict.fromkeys(("relu", "maximum", "minimum"), (1.0, 0.5, 0.0)),
-    **dict.fromkeys(("absolute", "fabs"), (1.0, 0.5, 0.0, -1.0)),
-}
+Bend = Callable[[Pull, int, Array, Array], Pull]  # a rule, its position, where the corner is, the value there
 
 
-def kinks(recording: Recording) -> list[tuple[int, Array]]:
+class Corner(NamedTuple):
+    """A node with arguments exactly at a corner: its place, where that is, and the node's kind of corner."""
+
+    at: int
+    where: Array
+    kind: str
+
+
+def _slope(slope: float) -> Bend:
+    """The first argument's share in a cotangent at the corner; a second one has the rest."""
+
+    def bend(pull: Pull, position: int, where: Array, value: Array) -> Pull:
+        share = slope if position <= 1 else 1 - slope
+        return lambda g, node, saved: np.where(where, g * share, pull(g, node, saved))
+
+    return bend
+
+
+def _rest(slope: float) -> Bend:
+    """As ``_slope``, where the first argument stands at position 0."""
+    return lambda pull, position, where, value: _slope(slope)(pull, position + 1, where, value)
+
+
+def _one_of_the_ties(step: int) -> Bend:
+    """The first of several largest arguments, or the last one, gets the whole cotangent."""
+
+    def bend(pull: Pull, position: int, where: Array, value: Array) -> Pull:
+        def rule(g: Array, node: Node, saved: Array) -> Array:
+            ties = pull(np.ones(node.shape), node, saved) != 0
+            axes = node.params[0]
+            axes = tuple(range(ties.ndim)) if axes is None else tuple(np.atleast_1d(axes) % ties.ndim)
+            moved = np.moveaxis(ties, axes, range(-len(axes), 0))
+            flat = moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
+            chosen = np.zeros(flat.shape)
+            picks = flat.argmax(-1) if step > 0 else flat.shape[-1] - 1 - flat[..., ::-1].argmax(-1)
+            np.put_along_axis(chosen, picks[..., None], 1.0, -1)
+            back = np.moveaxis(chosen.reshape(moved.shape), range(-len(axes), 0), axes)
+            whole = g if g.ndim == ties.ndim else np.expand_dims(g, axes)
+            return back * whole
+
+        return rule
+
+    return bend
+
+
+def _exchanged(even: bool) -> Bend:
+    """What is sorted and equal is in the other order, or shares alike."""
+
+    def bend(pull: Pull, position: int, where: Array, value: Array) -> Pull:
+        def rule(g: Array, node: Node, saved: Array) -> Array:
+            other = np.array(g)
+            for row, values in zip(other.reshape(-1, other.shape[-1]), value.reshape(-1, value.shape[-1]), strict=True):
+                for v in np.unique(values):
+                    row[values == v] = row[values == v].mean() if even else row[values == v][::-1]
+            return pull(other, node, saved)
+
+        return rule
+
+    return bend
+
+
+_NUMBERS = {f"is {number(slope)}": _rest(slope) for slope in (1.0, 0.5, 0.0)}
+_SIGNS = {**_NUMBERS, "is -1": _rest(-1.0)}
+_TIES = {"goes to the first": _one_of_the_ties(1), "goes to the last": _one_of_the_ties(-1)}
+_ORDERS = {"goes to them in the other order": _exchanged(False), "goes to them evenly": _exchanged(True)}
+_BENDS: dict[str, dict[str, Bend]] = {  # derivatives that are as good as each other at a corner
+    **dict.fromkeys(("relu", "maximum", "minimum"), _NUMBERS),
+    **dict.fromkeys(("absolute", "fabs"), _SIGNS),
+    **dict.fromkeys(("max", "min"), _TIES),
+    "where": {f"is that of {side}": _slope(share) for side, share in (
+        ("the first choice", 1.0), ("the mean of both choices", 0.5), ("the second choice", 0.0))},
+    "sort": _ORDERS,
+}  # fmt: skip
+
+
+def corners(recording: Recording) -> list[Corner]:
     """The nodes with arguments exactly at a corner, and where."""
-    found = []
-    for k, node in enumerate(recording.nodes):
-        if node.op is not None and node.op.name in _SLOPES and node in recording.flow:
-            x = recording.value(node.inputs[0])
-            other = recording.value(node.inputs[1]) if len(node.inputs) > 1 else 0
-            if x is not None and other is not None and (at := np.asarray(x == other)).any():
-                found.append((k, at))
+    if "corners" not in recording.notes:
+        recording.notes["corners"] = [
+            Corner(k, where, kind)
+            for k, node in enumerate(recording.nodes)
+            if node.op is not None and node in recording.flow
+            for kind, where in [_corner(recording, node)]
+            if where is not None and where.any()
+        ]
+    found: list[Corner] = recording.notes["corners"]
     return found
 
 
-def explained_by_kinks(cases: Sequence[Any], confirmed: bool) -> tuple[str, bool]:
+def _corner(recording: Recording, node: Node) -> tuple[str, Array | None]:
+    name, value = operation(node).name, recording.value(node)
+    inputs = [recording.value(p) for p in node.inputs]
+    if any(x is None for x in inputs):
+        return name, None
+    if name in _BENDS and _BENDS[name] in (_NUMBERS, _SIGNS):
+        return name, np.asarray(inputs[0] == (inputs[1] if len(inputs) > 1 else 0))
+    if name in ("max", "min"):
+        axis, x = node.params[0], inputs[0]
+        best = x.max(axis, keepdims=True) if name == "max" else x.min(axis, keepdims=True)
+        return name, np.asarray((x == best).sum(axis) > 1)
+    if name == "where" and np.shape(inputs[0]) == node.shape:
+        equal = np.isclose(inputs[1], inputs[2], 1e-6, 1e-6)
+        return name, equal & recording.flips(recording.index[node.inputs[0]]) if equal.any() else None
+    if name == "index" and node.shape == node.inputs[0].shape and node.shape[-1] > 1:  # as np.sort is computed
+        steps = np.diff(value, axis=-1)
+        ordered = (steps >= 0).all() or (steps <= 0).all()
+        return "sort", np.append(steps == 0, steps[..., -1:] == 0, -1) if ordered else None
+    return name, None
+
+
+def explained_by_kinks(cases: Sequence[Case], confirmed: bool) -> tuple[str, bool]:
     """A sentence, if the gradients differ by another derivative at the corners alone; and whether that is right.
 
     ``confirmed`` says that they are right where there is no corner.
     """
     r = cases[0].recording
-    ops = sorted({_kind(c.recording, k) for c in cases for k, _ in kinks(c.recording)})
-    for chosen in product(*[_SLOPES[op] for op in ops]):
-        slopes = dict(zip(ops, chosen, strict=True))
-        if ops and all(_explains(slopes, case) for case in cases):
+    kinds = sorted({corner.kind for c in cases for corner in corners(c.recording)})
+    for labels in product(*[_BENDS[kind] for kind in kinds]):
+        chosen = dict(zip(kinds, labels, strict=True))
+        if kinds and all(_explains(chosen, case) for case in cases):
             break
     else:
         return "", False
-    corners = kinks(r) or [c for case in cases for c in kinks(case.recording)]
-    count, size = sum(int(a.sum()) for _, a in corners), sum(a.size for _, a in corners)
-    yours = listed([number(slope) + (f" for {op}" if len(ops) > 1 else "") for op, slope in slopes.items()])
+    found = corners(r) or [corner for case in cases for corner in corners(case.recording)]
+    count, size = sum(int(c.where.sum()) for c in found), sum(c.where.size for c in found)
+    yours = listed([label + (f" for {kind}" if len(kinds) > 1 else "") for kind, label in chosen.items()])
     text = (
-        f"There is a kink at {count} of {size} arguments ({place(r, corners[0][0])}), where any slope between "
-        f"those of the two sides is a derivative: yours is {yours}, the one used here another."
+        f"There is a kink at {count} of {size} arguments ({place(r, found[0].at)}), where any slope between "
+        f"those of the two sides is a derivative: yours {yours}, and the engine takes another."
     )
-    full = next((k for k, at in corners if at.all()), None)
+    full = next((c.at for c in found if c.where.all()), None)
     if full is None or confirmed:
         return f"{text} That is no mistake.", True
     return (
@@ -61,27 +158,19 @@ def explained_by_kinks(cases: Sequence[Any], confirmed: bool) -> tuple[str, bool
     ), False
 
 
-def _explains(slopes: dict[str, float], case: Any) -> bool:
+def _explains(chosen: dict[str, str], case: Case) -> bool:
     """Whether these derivatives at the corners give what was handed in."""
     r = case.recording
-    made = r.back(Change(edges=_edges(r, slopes)))
+    made = r.back(Change(edges=_edges(r, chosen)))
     return made is not None and all(case.close(u, made[name], r.truth[name]) for name, u in case.hand.items())
 
 
-def _kind(recording: Recording, k: int) -> str:
-    return operation(recording.nodes[k]).name
-
-
-def _edges(recording: Recording, slopes: dict[str, float]) -> dict[tuple[int, int], Pull]:
-    edges: dict[tuple[int, int], Pull] = {}
-    for k, at in kinks(recording):
-        node, slope = recording.nodes[k], slopes[_kind(recording, k)]
+def _edges(recording: Recording, chosen: dict[str, str]) -> dict[Edge, Pull]:
+    edges: dict[Edge, Pull] = {}
+    for at, where, kind in corners(recording):
+        node = recording.nodes[at]
         assert node.plan is not None
-        for position, pull, _, _ in node.plan.rules:
-            share = slope if position == 0 else 1 - slope
-            edges[k, position] = _at_corners(pull, at, share)
+        for rule in node.plan.rules:
+            bend = _BENDS[kind][chosen[kind]]
+            edges[at, rule.position] = bend(rule.pull, rule.position, where, recording.value(node))
     return edges
-
-
-def _at_corners(pull: Pull, at: Array, slope: float) -> Pull:
-    return lambda g, node, saved: np.where(at, g * slope, pull(g, node, saved))

@@ -63,8 +63,8 @@ class Parts:
     def losses(self) -> int | None:
         """The array whose sum or mean over the examples is the loss; None if there is none."""
         for node in self.terms:
-            m = (self.recording.m,)
-            if node.op in (MEAN, SUM) and node.inputs[0].shape[:1] == m and node.shape[:1] != m:
+            axis_of = self.recording.axis_of
+            if node.op in (MEAN, SUM) and axis_of(node.inputs[0].shape) is not None and axis_of(node.shape) is None:
                 return self.recording.index[node.inputs[0]]
         return None
 
@@ -103,7 +103,8 @@ class Parts:
         assert self.losses is not None
         node = self.recording.nodes[self.losses]
         one = np.zeros(node.shape)
-        one[i] = self.recording.flow[node][i]
+        at = (slice(None),) * (self.recording.axis_of(node.shape) or 0) + (i,)
+        one[at] = self.recording.flow[node][at]
         return self.recording.gradients(self.recording.walk.spread({node: one}))
 
     @cached_property

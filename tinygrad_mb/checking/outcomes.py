@@ -12,7 +12,7 @@ import numpy as np
 from ..wording import listed
 from .reports import Report, Table, entry, number, size
 from .rules import wrong_rules
-from .subjects import Arrays, Subject
+from .subjects import Subject
 
 _MOST_ROWS = 12
 _FINE = ("right", "kink")
@@ -52,9 +52,11 @@ class Entry:
         return entry(self.input, self.index)
 
 
+@dataclass(eq=False)
 class Outcome:
     """The comparison of one gradient, of ``order`` 1, or of the derivatives of that gradient, of order 2.
 
+    subject     what was checked
     method      "complex step" or "central differences"
     reason      why it is not the complex step; empty if it is
     entries     how many there are
@@ -63,13 +65,15 @@ class Outcome:
     roughness   by what part of themselves the function's values are rough
     """
 
-    def __init__(
-        self, subject: Subject, order: int, method: str, reason: str, entries: int, checked: int, directions: int,
-        found: list[Entry], gradient: Arrays, roughness: float,
-    ) -> None:  # fmt: skip
-        self.subject, self.order, self.method, self.reason = subject, order, method, reason
-        self.entries, self.checked, self.directions = entries, checked, directions
-        self.found, self.gradient, self.roughness = found, gradient, roughness
+    subject: Subject
+    order: int
+    method: str
+    reason: str
+    entries: int
+    checked: int
+    directions: int
+    found: list[Entry]
+    roughness: float
 
     def of_kind(self, *kinds: str) -> list[Entry]:
         """The entries of these kinds, worst first."""

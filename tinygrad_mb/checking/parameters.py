@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +19,19 @@ _ROUNDING = 100  # times what the truth moves by if its inputs move in their las
 
 
 class Case(NamedTuple):
-    """One batch: its recording, and what the person's derivation gives there (what has the right shape)."""
+    """One batch: its recording, and what the person's derivation gives there (what has the right shape).
+
+    ``keys`` are the person's words for the names of parameters and tensors.
+    """
 
     recording: Recording
     hand: Gradients
     rtol: float
+    keys: Mapping[str, str]
+
+    def say(self, names: Sequence[str]) -> str:
+        """The gradients by these parameters and tensors, as the person calls them."""
+        return listed([self.keys.get(n, n) for n in names])
 
     def close(self, u: Array, c: Array, true: Array) -> bool:
         """Whether two gradients by the same parameter agree."""
@@ -64,13 +72,13 @@ class Local(NamedTuple):
 
     key     equal keys are the same mistake
     number  in the catalogue; 0 if it is not in it
-    tell    a sentence for these parameters
+    tell    a sentence for these parameters, in the words of a case
     biases  what says whether all of them are biases, of a factor that is another mistake then; else None
     """
 
     key: tuple[str, ...]
     number: int
-    tell: Callable[[list[str]], str]
+    tell: Callable[[list[str], Case], str]
     biases: Callable[[list[str]], bool] | None = None
 
     def number_for(self, names: list[str]) -> int:
@@ -116,8 +124,8 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 _TRANSPOSED = Local(
     ("transposed",),
     12,
-    lambda names: (
-        f"{listed(names)} {is_or_are(names)} exactly transposed; the matrix is square, so that no shape tells."
+    lambda names, case: (
+        f"{case.say(names)} {is_or_are(names)} exactly transposed; the matrix is square, so that no shape tells."
     ),
 )
 
@@ -126,8 +134,8 @@ def _row(which: str, m: int) -> Local:
     return Local(
         ("row", which),
         10,
-        lambda names: (
-            f"{listed(names)} {is_or_are(names)} what the {which} example alone contributes: the sum over the {m} "
+        lambda names, case: (
+            f"{case.say(names)} {is_or_are(names)} what the {which} example alone contributes: the sum over the {m} "
             "examples is missing."
         ),
     )
@@ -176,10 +184,10 @@ def _of_factor(
     def biases(names: list[str]) -> bool:
         return set(names) < every and all(is_bias(r, n) for n in names if n in r.params)
 
-    def tell(names: list[str]) -> str:
+    def tell(names: list[str], case: Case) -> str:
         mine = [n for n in names if n in every] or names
         each = " each" if len(mine) > 1 else ""
-        text = f"{listed(mine)} {is_or_are(mine)}{each} exactly {_times(ratios[0])} the true gradient"
+        text = f"{case.say(mine)} {is_or_are(mine)}{each} exactly {_times(ratios[0])} the true gradient"
         reasons = [reason for f in pair if (reason := f.reason(r))]
         if reasons:
             text += f" {'' if reasons[0].startswith('at ') else 'and '}{', '.join(reasons)}"
@@ -192,7 +200,7 @@ def _of_factor(
             claims = [f"the gradients of biases are {averaged if factor.number == 2 else summed}"]
         elif set(mine) < every:
             right = [n for n in r.order() if n in every and n not in mine]
-            text += f", {listed(right)} {is_or_are(right)} not"
+            text += f", {case.say(right)} {is_or_are(right)} not"
         text += f": {', and '.join(claims)}"
         if len(cases) == 1 and others:
             text += f" (or else {'; or '.join([f.claim for f in others])}: pass hand as a function, and other batch "
@@ -302,9 +310,9 @@ def _strength(recordings: Sequence[Recording], strengths: list[float], what: str
     return None
 
 
-def _telling(shown: str, what: str, does: str) -> Callable[[list[str]], str]:
+def _telling(shown: str, what: str, does: str) -> Callable[[list[str], Case], str]:
     part = f"without that of {what}" if shown == "0" else f"plus {shown} x that of {what}"
-    return lambda names: f"{listed(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
+    return lambda names, case: f"{case.say(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
 
 
 def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
@@ -318,9 +326,9 @@ def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
     return Local(
         ("regulariser", "where none is"),
         13,
-        lambda names: (
-            f"{listed(names)} {is_or_are(names)} the true gradient plus exactly {number(strengths[0])} x the parameter "
-            f"itself: {claim}."
+        lambda names, case: (
+            f"{case.say(names)} {is_or_are(names)} the true gradient plus exactly {number(strengths[0])} x the "
+            f"parameter itself: {claim}."
         ),
     )
 
@@ -347,6 +355,8 @@ def is_or_are(names: Sequence[str]) -> str:
 
 
 def _times(a: float) -> str:
+    if abs(a + 1) < _CLOSE:
+        return "the negative of"
     if 0 < abs(a) < 0.6 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a):
         return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))} of"
     return f"{number(a)} x"

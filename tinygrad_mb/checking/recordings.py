@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,24 +16,17 @@ from ..primitives import Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
-from .differences import judge, noise_of
+from .examples import Axes, first_axes, taken
 from .loss_parts import Parts
 from .walks import Array, Change, Gradients, Stop, Walk
-
-
-class Lost(NamedTuple):
-    """A slope of the loss that is not the recorded one; ``name`` says of which parameter, or params."""
-
-    name: str
-    slope: float
-    recorded: float
 
 
 class Recording:
     """A loss on one batch.
 
-    m       how many examples the batch has: the length of most of its arrays
+    m       how many examples the batch has
     batch   the nest of its arrays
+    axes    the axis of examples of each of these; None if it has none
     root    the loss, one number: a loss with axes stands for its mean
     nodes   all that the loss is made of, oldest first
     params  the parameters' nodes by their paths
@@ -43,11 +35,12 @@ class Recording:
     notes   what readers have found out, so that they need not do so again
     """
 
-    def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest) -> None:
+    def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest, axes: Axes | None = None) -> None:
         self.loss_fn, self.nest, self.batch = loss_fn, params, batch
         self.notes: dict[str, Any] = {}
-        lengths = Counter([len(x) for x in batch.leaves if np.shape(x)])
-        self.m: int = max(lengths, key=lengths.__getitem__, default=1)
+        self.axes = first_axes(batch.leaves) if axes is None else axes
+        lengths = [np.shape(x)[a] for x, a in zip(batch.leaves, self.axes, strict=True) if a is not None]
+        self.m: int = lengths[0] if lengths else 1
         with enable_grad(), keep_values():
             leaves = [fresh_argument(np.array(x), path or "params") for x, path in named_leaves(params)]
             loss = loss_fn(params.fill(leaves, whole=True), *batch.fill([own(x) for x in batch.leaves], whole=True))
@@ -68,7 +61,8 @@ class Recording:
 
     def _gradients(self) -> Gradients:
         """Those by parameters and named tensors, as the engine computes them; what vmap names has none of its own."""
-        found = gradient({self.root: np.ones(())}, list(self.wanted.values()))
+        with np.errstate(all="ignore"):
+            found = gradient({self.root: np.ones(())}, list(self.wanted.values()))
         by_name = {name: found.get(n, np.zeros(n.shape)) for name, n in self.wanted.items()}
         self.named = {name: n for name, n in self.named.items() if not isinstance(by_name[name], Hidden)}
         return {name: np.asarray(g) for name, g in by_name.items() if not isinstance(g, Hidden)}
@@ -113,38 +107,33 @@ class Recording:
         other = self.on(self.batch.leaves, nudged)
         return other if other is not None and other.signature == self.signature else None
 
-    def lost(self) -> list[Lost]:
-        """Where the recorded gradient is not the slope of the loss: by which parameters, or else by all together."""
-        rng, params = np.random.default_rng(0), self.nest.leaves
-        directions = []
-        for x, name in zip(params, self.params, strict=True):
-            v = rng.normal(size=np.shape(x)) * np.maximum(1, abs(x))
-            length = np.sqrt(np.square(self.truth[name] * v).sum())  # none shall be too small to be seen
-            directions.append(v * min(max(1 / length, 1e-2), 1e2) if length else v)
-        together = self._lost_along(directions, "params")
-        if together is None:
-            return []
-        alone = [
-            lost for k, name in enumerate(self.params)
-            if (lost := self._lost_along([v if j == k else 0 * v for j, v in enumerate(directions)], name)) is not None
-        ]  # fmt: skip
-        return alone or [together]
+    def without_derivative(self) -> str:
+        """Which result gives numbers on the way back that are not finite, though its own cotangent is."""
+        flow = attempt(lambda: self.flow) or {}
+        for node in self.nodes[::-1]:
+            parents = [p for p in node.inputs if p in flow]
+            if node in flow and np.isfinite(flow[node]).all() and not all(np.isfinite(flow[p]).all() for p in parents):
+                where = node.extras.where if node.extras else None
+                return f"{operation(node).name} has none there{f', in {where}' if where else ''}"
+        return "a rule gives none"
 
-    def _lost_along(self, direction: list[Array], name: str) -> Lost | None:
-        """The slope of the loss in a direction of params and what its recorded gradient says, where they disagree."""
-        params = self.nest.leaves
-        parts = [self.truth[name] * v for name, v in zip(self.params, direction, strict=True)]
-        claimed, value = float(sum([part.sum() for part in parts])), float(self.loss.item())
+    def flips(self, k: int) -> Array:
+        """Where the condition at a node changes if params move by very little."""
+        rng, found = np.random.default_rng(0), np.zeros(self.nodes[k].shape, bool)
+        for _ in range(4):
+            moves = [1e-9 * rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in self.nest.leaves]
+            for sign in (1, -1):
+                other = self.on(self.batch.leaves, [x + sign * v for x, v in zip(self.nest.leaves, moves, strict=True)])
+                if other is not None and other.signature == self.signature:
+                    found |= other.value(other.nodes[k]) != self.value(self.nodes[k])
+        return found
 
-        def line(t: float) -> float:
-            return self.loss_at([x + t * v for x, v in zip(params, direction, strict=True)])
-
-        with np.errstate(all="ignore"):
-            noise, size = noise_of(line, value)
-            unit = max(float(np.sqrt(sum([np.square(part).sum() for part in parts]))), 1e-2 * size, 1e-300)
-            verdict = judge(claimed, line, value, noise, unit, rtol=1e-6)
-        wrong = verdict.kind == "wrong" and abs(verdict.reference - claimed) > 1e-5 * unit
-        return Lost(name, verdict.reference, claimed) if wrong else None
+    def loss_of(self, batch: Sequence[Any]) -> float:
+        """The loss of another batch for the same parameters, with nothing recorded."""
+        with no_grad(), np.errstate(all="ignore"):
+            arrays = self.batch.fill([own(x) for x in batch], whole=True)
+            params = self.nest.fill(map(Tensor, self.nest.leaves), whole=True)
+            return float(np.mean(data_of(self.loss_fn(params, *arrays))))
 
     def loss_at(self, params: Sequence[Array]) -> float:
         """The loss of this batch for other parameters, with nothing recorded."""
@@ -226,28 +215,40 @@ class Recording:
             with np.errstate(all="ignore"):
                 arrays = Nest(self.batch.fill(batch, whole=True))
                 nest = self.nest if params is None else nest_of(self.nest.fill(params, whole=True))
-                other = Recording(self.loss_fn, nest, arrays)
+                other = Recording(self.loss_fn, nest, arrays, self.axes)
         except (ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
             return None
         return other
 
     def rows_at(self, places: Array) -> list[Array]:
-        """The batch's arrays with these rows; what does not have a row for each example stays."""
-        return [x[places] if np.shape(x)[:1] == (self.m,) else x for x in self.batch.leaves]
+        """The batch's arrays with these examples; what does not have an entry for each example stays."""
+        return taken(self.batch.leaves, self.axes, places)
 
     def averaged(self) -> list[Array]:
         """The batch's arrays with all rows replaced by their mean, one row."""
         return [
-            x.mean(axis=0, keepdims=True) if np.shape(x)[:1] == (self.m,) and x.dtype.kind == "f" else x
-            for x in self.batch.leaves
+            x if a is None or x.dtype.kind != "f" else x.mean(axis=a, keepdims=True)
+            for x, a in zip(self.batch.leaves, self.axes, strict=True)
         ]
+
+    def axis_of(self, shape: Sequence[int]) -> int | None:
+        """The axis of the examples in a result of this shape; None if there is none."""
+        if tuple(shape[:1]) == (self.m,):
+            return 0
+        others = any(self.axes) and list(shape).count(self.m) == 1
+        return list(shape).index(self.m) if others else None
+
+    def mean(self, x: Array) -> Array:
+        """An array whose examples are all replaced by their mean."""
+        axis = self.axis_of(x.shape)
+        return x if axis is None else np.broadcast_to(x.mean(axis=axis, keepdims=True), x.shape)
 
     def batched(self) -> Iterator[int]:
         """The nodes that have a row for each example, and that a gradient flows through, newest first."""
         for k in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[k]
             data = node.op is not None and node in self.flow and node not in self.of_parameters
-            if data and node.plan is not None and node.shape[:1] == (self.m,):
+            if data and node.plan is not None and self.axis_of(node.shape) is not None:
                 yield k
 
 

@@ -75,16 +75,18 @@ def _regions(recording: Recording) -> list[Region]:
             slope = region.slope(recording)
             kinked = set(np.unique(slope).tolist()) <= {0.0, 1.0}
             if kinked or np.ptp(slope) > 1e-9 * abs(slope).max():
-                found.append(region._replace(name=_name(recording, node, base)))
+                found.append(region._replace(name=_name(recording, node, base, slope)))
     return found
 
 
-def _name(recording: Recording, node: Node, base: Node) -> str:
+def _name(recording: Recording, node: Node, base: Node, slope: Array) -> str:
     value, z = recording.value(node), recording.value(base)
     for name, (function, _) in _KNOWN.items():
         with np.errstate(all="ignore"):
             if np.allclose(value, function(z), rtol=1e-12, atol=1e-14):
                 return name
+    if np.array_equal(value, np.where(z > 0, z, value)) and len(np.unique(slope)) == 2:
+        return "leaky relu"
     written = node.op.name if node.op else ""
     return {"multiply": "the product", "square": "the square", "power": "the power"}.get(written, written)
 
@@ -104,7 +106,7 @@ def bases_of(recording: Recording) -> dict[Node, Node]:
         elementwise = isinstance(node.op.key, np.ufunc) or node.op.name in _OF_ELEMENTS
         inputs = node.inputs
         if node.op.name == "where":
-            elementwise, inputs = True, inputs[1:]
+            elementwise, inputs = chooses(recording, node), inputs[1:]
         if not elementwise or node.op.variadic:
             continue
         nodes = [p for p in inputs if isinstance(p, Node)]
@@ -114,6 +116,18 @@ def bases_of(recording: Recording) -> dict[Node, Node]:
             if base.shape == node.shape:
                 bases[node] = base
     return bases
+
+
+def chooses(recording: Recording, node: Node) -> bool:
+    """Whether a ``where`` goes by the size of what it picks from, as activations do, and not by a mask."""
+    chosen = recording.value(node.inputs[0])
+    for x in node.inputs[1:]:
+        value = recording.value(x) if isinstance(x, Node) and x.plan is not None else None
+        if value is not None and value.shape == np.shape(chosen):
+            low, high = value[~chosen], value[chosen]
+            if not low.size or not high.size or low.max() <= high.min() or high.max() <= low.min():
+                return True
+    return False
 
 
 def is_of_cost(recording: Recording, k: int) -> bool:
@@ -160,9 +174,10 @@ def softmaxes(recording: Recording) -> list[Softmax]:
 
 
 class Logits(NamedTuple):
-    """The arguments of a softmax, or of a sigmoid, with cross-entropy: where δ is c (s - t)."""
+    """The arguments z of a softmax, or of a sigmoid, with cross-entropy: where δ is c (s - t)."""
 
     at: int
+    z: Array
     s: Array
     target: Array
     c: Array
@@ -195,5 +210,5 @@ def logits(recording: Recording, k: int) -> Logits | None:
                 inside &= abs(target.sum(-1, keepdims=True) - 1) < 1e-8
             whole = np.minimum(abs(target), abs(target - 1)) < 1e-8
             if (inside & whole | ~used).all() and used.any():
-                return Logits(k, s, target, c, kind)
+                return Logits(k, z, s, target, c, kind)
     return None

@@ -14,42 +14,40 @@ from .recordings import Recording, attempt, operation
 from .regions import is_of_cost, regions
 from .walks import Array, Change, Gradients, Pull
 
+Way = Callable[[Recording, Array], Array]
+
 
 def _times(slope: Array) -> Callable[[Array], Array]:
     return lambda g: g * slope
 
 
-def _of_mean(pull: Pull) -> Pull:
-    return lambda g, node, saved: pull(_mean(g), node, saved)
-
-
-def _mean(x: Array) -> Array:
-    return np.broadcast_to(x.mean(axis=0, keepdims=True), x.shape)
+def _of_mean(r: Recording, pull: Pull) -> Pull:
+    return lambda g, node, saved: pull(r.mean(g), node, saved)
 
 
 def averages(recording: Recording) -> Iterator[Candidate]:
     """Errors, activations or both averaged over the examples."""
 
-    def of_examples(r: Recording, how: Callable[[Array], Array]) -> Callable[[Array], Array]:
-        return lambda x: how(x) if np.shape(x)[:1] == (r.m,) and np.asarray(x).dtype.kind == "f" else x
+    def of_examples(r: Recording, how: Way) -> Callable[[Array], Array]:
+        return lambda x: how(r, x) if r.axis_of(np.shape(x)) is not None and np.asarray(x).dtype.kind == "f" else x
 
-    def of_slopes(r: Recording, k: int, how: Callable[[Array], Array]) -> dict[int, Any]:
+    def of_slopes(r: Recording, k: int, how: Way) -> dict[int, Any]:
         key = f"slopes {id(how)}"
         if key not in r.notes:
             r.notes[key] = {}
             for a in regions(r):
-                if r.nodes[a.top].shape[:1] == (r.m,):
+                if r.axis_of(r.nodes[a.top].shape) is not None:
                     formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
-                    slope = formula(how(h)) if formula else a.slope_at(r, how(z))
+                    slope = formula(how(r, h)) if formula else a.slope_at(r, how(r, z))
                     r.notes[key][a.top] = a.base, _times(slope)
         return {top: jump for top, jump in r.notes[key].items() if top < k}
 
-    def one(i: int) -> Callable[[Array], Array]:
-        return lambda x: np.broadcast_to(x[i : i + 1] if i >= 0 else x[-1:], x.shape)
+    def one(i: int) -> Way:
+        return lambda r, x: np.broadcast_to(np.take(x, [i], r.axis_of(x.shape) or 0), x.shape)
 
-    ways: list[tuple[str, Callable[[Array], Array] | None]] = [
+    ways: list[tuple[str, Way | None]] = [
         ("the errors are averaged over the examples before they go back", None),
-        ("errors and activations are averaged over the examples before they go back", _mean),
+        ("errors and activations are averaged over the examples before they go back", Recording.mean),
         ("the errors are averaged over the examples, and go back through the last example alone", one(-1)),
         ("the errors are averaged over the examples, and go back through the first example alone", one(0)),
     ]
@@ -58,17 +56,18 @@ def averages(recording: Recording) -> Iterator[Candidate]:
 
             def change(r: Recording, k: int = k, how: Any = how) -> Change:
                 if how is None:
-                    return Change(at={k: _mean})
-                return Change(at={k: _mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, how))
+                    return Change(at={k: r.mean})
+                return Change(at={k: r.mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, how))
 
             yield on_the_way_back(6, f"{claim}, at {place(recording, k)}", change)
 
     def products(r: Recording) -> Change:
         params = set(r.params.values())
         return Change(edges={
-            (k, position): _of_mean(pull)
+            (k, position): _of_mean(r, pull)
             for k, position, node, pull in edges_of(r)
-            if operation(node).name in PRODUCTS and node.shape[:1] == (r.m,) and node.inputs[position] in params
+            if operation(node).name in PRODUCTS
+            and node.inputs[position] in params and r.axis_of(node.shape) is not None
         })  # fmt: skip
 
     claim = "weights get the product of the averages, of error terms and of activations, not the average of products"
@@ -76,8 +75,8 @@ def averages(recording: Recording) -> Iterator[Candidate]:
 
     def slopes(r: Recording) -> Change:
         return Change(jumps={
-            a.top: (a.base, _times(_mean(a.slope(r))))
-            for a in regions(r) if r.nodes[a.top].shape[:1] == (r.m,) and not is_of_cost(r, a.top)
+            a.top: (a.base, _times(r.mean(a.slope(r))))
+            for a in regions(r) if r.axis_of(r.nodes[a.top].shape) is not None and not is_of_cost(r, a.top)
         })  # fmt: skip
 
     yield on_the_way_back(6, "the derivatives of activations are averaged over the examples", slopes)
@@ -93,9 +92,8 @@ def batches(recording: Recording) -> Iterator[Candidate]:
     yield Candidate(
         6, "inputs and targets are averaged over the examples first: one forward, one backward", None, averaged
     )
-    for j, x in enumerate(recording.batch.leaves):
-        shape = np.shape(x)
-        if shape[:1] == (recording.m,) and np.prod(shape) == recording.m:
+    for j, (x, axis) in enumerate(zip(recording.batch.leaves, recording.axes, strict=True)):
+        if axis is not None and np.size(x) == recording.m:
 
             def all_pairs(r: Recording, j: int = j) -> Gradients | None:
                 return _over_rolls(r, j)
@@ -121,7 +119,7 @@ def _over_rolls(r: Recording, j: int) -> Gradients | None:
     total: Gradients = {}
     for shift in range(r.m):
         leaves = list(r.batch.leaves)
-        leaves[j] = np.roll(leaves[j], shift, axis=0)
+        leaves[j] = np.roll(leaves[j], shift, axis=r.axes[j])
         other = r.on(leaves)
         if other is None:
             return None

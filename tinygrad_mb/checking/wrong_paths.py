@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..graph import Node
 from ..wording import listed
-from .candidates import PRODUCTS, Candidate, at_edges, edges_of, factor_name, groups, on_the_way_back, place, places
+from .candidates import (
+    PRODUCTS,
+    Candidate,
+    at_edges,
+    edges_of,
+    factor_name,
+    groups,
+    nothing,
+    on_the_way_back,
+    place,
+    places,
+    site,
+)
 from .loss_parts import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM
 from .recordings import Recording, operation
+from .regions import is_of_cost, regions
 from .walks import Array, Change, Pull
 
 
@@ -84,18 +97,16 @@ def fan_out(recording: Recording) -> Iterator[Candidate]:
                 return Change(joins={k: lambda parts: parts[i] for k, _ in group})
 
             names = listed([str(recording.nodes[k].name) for k, _ in group])
-            claim = f"{names} {'is' if len(group) == 1 else 'are'} used {n} times, and only the {which} use counts"
+            in_loop = n > 2 and len({site(recording, recording.index[u])[0] for u, _ in group[0][1]}) == 1
+            what = f"steps of the loop counts in the gradient by {names}" if in_loop else f"uses of {names} counts"
+            claim = f"only the {which} of the {n} {what}"
             yield on_the_way_back(19, f"{claim} (`=` for `+=`)", change, whole=whole)
-    cut = [(recording.index[u], at, lambda r: _nothing) for _, uses in shared for u, at in uses]
+    cut = [(recording.index[u], at, lambda r: nothing) for _, uses in shared for u, at in uses]
     yield from at_edges(19, "of a value with several uses one use is forgotten (`=` for `+=`)", recording, cut)
     for k, node in enumerate(recording.nodes):
         if node.op is not None and node.op.name == "index" and node in recording.flow:
             claim = "what is picked several times gets only the last of its gradients (`=` for `np.add.at`)"
             yield from at_edges(19, claim, recording, [(k, 0, lambda r: _assigned)])
-
-
-def _nothing(g: Array, node: Node, saved: Any) -> Array:
-    return np.zeros(())
 
 
 def _assigned(g: Array, node: Node, saved: Any) -> Array:
@@ -186,6 +197,49 @@ def orders(recording: Recording) -> Iterator[Candidate]:
         claim = f"the error terms are multiplied by {name}, not by its transpose"
         yield from at_edges(12, claim, recording, edges)
     yield from at_edges(12, "the error terms are transposed on their way to a factor", recording, of_errors)
+
+
+def operands(recording: Recording) -> Iterator[Candidate]:
+    """Gradients of weights that are made with z where h stands in the product, or the reverse."""
+    partner: dict[int, tuple[int, str]] = {}
+    for region in regions(recording):
+        if not is_of_cost(recording, region.top):
+            partner.setdefault(region.base, (region.top, f"the result of {region.name} stands in the place of its"))
+            partner.setdefault(region.top, (region.base, f"the argument of {region.name} stands in the place of its"))
+    edges: dict[str, list[tuple[int, int, Any]]] = {}
+    for k, position, node, pull in edges_of(recording):
+        q = 1 - position
+        if operation(node).name not in PRODUCTS or position > 1 or node.inputs[position] not in recording.of_parameters:
+            continue
+        other = _unmasked(recording, node.inputs[q], partner)
+        assert node.plan is not None
+        if other in partner and q in node.plan.saves:
+            at, claim = partner[other]
+            what = "argument" if claim.startswith("the result") else "result"
+            rule = _reading(pull, node.plan.saves.index(q), at)
+            edges.setdefault(f"{claim} {what} in the gradient of weights", []).append((k, position, rule))
+    for claim, found in edges.items():
+        yield from at_edges(25, claim, recording, found)
+        if len(found) > 1:
+
+            def change(r: Recording, found: Any = found) -> Change:
+                return Change(edges={(k, position): rule(r) for k, position, rule in found})
+
+            yield on_the_way_back(25, f"{claim}, in every layer", change)
+
+
+def _unmasked(recording: Recording, node: Any, known: Container[int]) -> int | None:
+    """The place of what is known, if a mask or a number has been put on it."""
+    while isinstance(node, Node) and recording.index[node] not in known and node.op in (MULTIPLY, DIVIDE):
+        node = next((p for p in node.inputs if isinstance(p, Node) and p.plan is not None), None)
+    return recording.index[node] if isinstance(node, Node) else None
+
+
+def _reading(pull: Pull, saved_at: int, at: int) -> Callable[[Recording], Pull]:
+    """A rule that reads another node's value."""
+    return lambda r: (
+        lambda g, node, saved: pull(g, node, (*saved[:saved_at], r.value(r.nodes[at]), *saved[saved_at + 1 :]))
+    )
 
 
 def _is_square(node: Node) -> bool:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..vjps.special import sigmoid
+from ..vjps.special import softmax as softmax_of
 from .candidates import Candidate, groups, on_the_way_back, place, places, site
 from .recordings import Recording
-from .regions import Logits, Region, is_of_cost, logits, regions, softmaxes
+from .regions import Logits, Region, Softmax, is_of_cost, logits, regions, softmaxes
 from .walks import Array, Change
 
 Factor = Callable[[Recording, Region], Callable[[Array], Array]]
@@ -55,6 +57,39 @@ def activations(recording: Recording) -> Iterator[Candidate]:
             yield on_the_way_back(22 if cost and number == 7 else number, f"{claim}, at {at}", change, whole=whole)
 
 
+_OTHERS: dict[str, dict[str, Callable[[Array, Array], Array]]] = {
+    "relu": {"z > 0": lambda z, h: 1.0 * (z > 0), "h > 0": lambda z, h: 1.0 * (h > 0)},
+    "tanh": {"1 - h²": lambda z, h: 1 - h * h, "1 - tanh²(z)": lambda z, h: 1 - np.tanh(z) ** 2},
+    "sigmoid": {
+        "h(1 - h)": lambda z, h: h * (1 - h),
+        "s(1 - s) with s = sigmoid(z)": lambda z, h: sigmoid(z) * (1 - sigmoid(z)),
+    },
+    "softplus": {"sigmoid(z)": lambda z, h: sigmoid(z)},
+    "exp": {"h": lambda z, h: h},
+}
+
+
+def of_others(recording: Recording) -> Iterator[Candidate]:
+    """Activations with the derivative of another function."""
+    for group, whole in groups(regions(recording), lambda a: site(recording, a.top), lambda a: a.name):
+        name = group[0].name
+        if is_of_cost(recording, group[0].top):
+            continue
+        for other, formulas in _OTHERS.items():
+            for formula, slope in formulas.items() if other != name else ():
+
+                def change(r: Recording, group: list[Region] = group, slope: Any = slope) -> Change:
+                    jumps: dict[int, tuple[int, Callable[[Array], Array]]] = {}
+                    for a in group:
+                        made = slope(r.value(r.nodes[a.base]), r.value(r.nodes[a.top]))
+                        jumps[a.top] = a.base, lambda g, made=made: g * made  # type: ignore[misc]
+                    return Change(jumps=jumps)
+
+                at = places(recording, [a.top for a in group])
+                claim = f"the derivative of {other}, {formula}, stands in the place of that of {name}, at {at}"
+                yield on_the_way_back(23, claim, change, whole=whole)
+
+
 def softmax(recording: Recording) -> Iterator[Candidate]:
     """A softmax inside of the model with another Jacobian."""
     ways: list[tuple[str, Callable[[Array, Array, int], Array]]] = [
@@ -64,6 +99,20 @@ def softmax(recording: Recording) -> Iterator[Candidate]:
         ("the sum in its denominator counts as constant", lambda g, s, axis: g * s),
     ]
     for one in softmaxes(recording):
+        for axis in range(len(recording.nodes[one.top].shape)):
+            if axis != one.axis % len(recording.nodes[one.top].shape):
+
+                def along(r: Recording, one: Softmax = one, axis: int = axis) -> Change:
+                    s = softmax_of(r.value(r.nodes[one.base]), axis)
+                    return Change(jumps={one.top: (one.base, lambda g: _jacobian(g, s, axis))})
+
+                def summed(r: Recording, one: Softmax = one, axis: int = axis) -> Change:
+                    s = r.value(r.nodes[one.top])
+                    return Change(jumps={one.top: (one.base, lambda g: _jacobian(g, s, axis))})
+
+                at = place(recording, one.top)
+                yield on_the_way_back(9, f"softmax: it is normalised over axis {axis} in backward, at {at}", along)
+                yield on_the_way_back(9, f"softmax: its Jacobian sums over axis {axis}, at {at}", summed)
         for claim, way in ways:
 
             def change(r: Recording, one: Any = one, way: Any = way) -> Change:
@@ -86,7 +135,9 @@ def cross_entropy(recording: Recording) -> Iterator[Candidate]:
         (9, "softmax's Jacobian is applied twice: s - y has it already", lambda a, g: _jacobian(g, a.s, -1)),
         (22, "the target is forgotten: s in the place of s - y", lambda a, g: a.c * a.s),
         (9, "the cost's derivative -y/s is used without softmax's Jacobian", lambda a, g: -a.c * a.target / a.s),
-    ]
+        (9, "s is normalised over the examples, not over each example's classes",
+         lambda a, g: a.c * (softmax_of(a.z, 0) - a.target)),
+    ]  # fmt: skip
     sigmoid_ways: list[tuple[int, str, Callable[[Logits, Array], Array]]] = [
         (9, "p - y, which has the sigmoid's derivative already, is multiplied by p(1 - p) once more",
          lambda a, g: g * a.s * (1 - a.s)),

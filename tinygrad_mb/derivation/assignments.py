@@ -12,7 +12,8 @@ import numpy as np
 
 from ..vjps import convolution, indexing
 from .program import Call
-from .python_text import ATOM, Operand, argument, index_text
+from .python_text import Operand, argument, index_text
+from .ranks import ATOM
 
 
 def _given(call: Call, names: str) -> list[Any]:

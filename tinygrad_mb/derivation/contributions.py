@@ -119,7 +119,7 @@ class Step:
     def of_example(self, example: int) -> Any:
         """One example's own places of the δ."""
         assert self.places is not None
-        axis = self.places._axis
+        axis = self.places.axis
         own = self.places.apart(self.delta, axis).take(example, axis + 1)
         return own.reshape([n for k, n in enumerate(own.shape) if k not in (axis, axis + 1) or n != 1])
 
@@ -157,8 +157,7 @@ class Walk:
     def _find_places(step: Step) -> None:
         found = [use.places for use in step.received if use.places is not None]
         if step.places is None and found and all(found[0].fits(other) for other in found[1:]):
-            first = found[0]
-            step.places = Rows(step.delta, first._level, first._axis, first.examples, first._after)
+            step.places = found[0].moved(step.delta, found[0].axis)
 
     def _pass_on(self, step: Step) -> None:
         node = step.node

@@ -18,6 +18,7 @@ from .expansions import expand
 from .formulas import Formulas
 from .passes import simplify
 from .program import Program, variables_in
+from .rewriting import by_formulas
 from .sizes import align
 from .steps import Steps, steps
 from .tracing import trace
@@ -83,7 +84,7 @@ class Derivation:
     def __init__(self, programs: list[Program], ms: list[int]) -> None:
         expanded = [expand(program) for program in programs]
         self.program = _aligned(programs, ms)
-        self._plain = simplify(_aligned(expanded, ms))
+        self._plain = by_formulas(simplify(_aligned(expanded, ms)))
 
     def numpy(self) -> str:
         """The forward and the backward pass as a function of plain NumPy, which runs alone.

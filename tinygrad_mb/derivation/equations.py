@@ -9,23 +9,21 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ..vjps import special
+from . import exponentials
 from .examples import example_axis
 from .expressions import (
-    ONE,
     Expr,
     Shape,
     add,
-    apply,
-    divide,
     multiply,
-    negative,
     number,
     rebuilt,
     split,
     variable,
     walk,
 )  # fmt: skip
-from .program import Program, Variable
+from .insight import Insight, cost
+from .program import Program, Variable, variables_in
 from .reading import Reader
 from .sizes import form_of
 
@@ -66,6 +64,9 @@ class Equations:
 
     def __init__(self, program: Program, inline: bool = True) -> None:
         self.program = program
+        self.inline = inline
+        self.used_by = Counter(variables_in([(call.args, call.kwargs) for call in program.calls]))
+        self.doubles: set[Variable] = set()  # nameless cotangents that are equal to those of named values
         self.gradients = {v: path for path, v in program.outputs.items()}
         self.owners: dict[Variable, Variable] = {}
         for node, cotangent in program.cotangents.items():
@@ -91,7 +92,7 @@ class Equations:
         return found
 
     def _is_candidate(self, shown: set[Variable], v: Variable, meaning: Expr) -> bool:
-        return v in shown and (v.name is not None or v.role != "value" or is_long(meaning))
+        return v in shown and v not in self.doubles and (v.name is not None or v.role != "value" or is_long(meaning))
 
     def _worth_a_line(self, uses: Counter[Expr]) -> list[Equation]:
         forced: set[Variable] = set()
@@ -106,7 +107,10 @@ class Equations:
     def _is_kept(self, uses: Counter[Expr], forced: set[Variable], v: Variable, meaning: Expr) -> bool:
         if self._is_final(v) or v in forced or (v.name is not None and v.role == "value"):
             return True
-        often = max(uses[meaning], uses[variable(v)]) > 1
+        if v in self.doubles:
+            return False
+        used = self.used_by[v] if v.name is not None and v in self.owners else 0
+        often = max(uses[meaning], uses[variable(v)], used) > 1
         return is_long(meaning) or (often and not is_light(meaning, 1 if v in self.owners else 2))
 
     def _is_final(self, v: Variable) -> bool:
@@ -114,25 +118,26 @@ class Equations:
 
     def _read(self, is_kept: IsKept) -> list[Equation]:
         """The equations of the values that are to be kept, less what nothing depends on."""
-        program, reader = self.program, Reader(self.program)
+        program, reader, insight = self.program, Reader(self.program), Insight(self.program)
         candidates = {*program.values.values(), *program.cotangents.values(), *self.gradients}
         candidates |= {v for v in program.variables() if v.name is not None}
         found = []
         known: dict[Expr, Expr] = {}
         for call in program.calls:
-            out, meaning = call.out, rebuilt(reader.read(call), known)
+            out, meaning, inner = call.out, rebuilt(reader.read(call), known), insight.read(call)
+            if self.inline and cost(shorter := rebuilt(inner, known)) < cost(meaning):
+                meaning = shorter
             reader.standing[out] = meaning
             if out in candidates and (meaning.op != "variable" or self._is_final(out)) and is_kept(out, meaning):
                 found.append(Equation(out, (meaning,), (), out.role == "cotangent" or out in self.gradients))
                 symbol = reader.standing[out] = variable(out)
-                if not is_light(meaning, 2):
+                if not is_light(meaning, 2) or meaning.op == "onehot":
                     known.setdefault(meaning, symbol)
-                if meaning.op == "apply" and meaning.data == "sigmoid":  # p = 1 / (1 + exp(-z)): exp(-z) = (1 - p) / p
-                    odds = divide(add(ONE, negative(symbol)), symbol)
-                    known.setdefault(apply("exp", negative(meaning.args[0])), odds)
-                if meaning.op == "apply" and meaning.data == "softplus":
-                    z = meaning.args[0]
-                    known.setdefault(apply("exp", add(z, negative(symbol))), apply("sigmoid", z))
+                    known.setdefault(inner, symbol)
+                known.update({x: y for x, y in exponentials.also_known(meaning, symbol) if x not in known})
+            elif meaning.op == "variable" and out in self.owners and out.name and meaning.payload.name is None:
+                self.doubles.add(meaning.payload)
+            insight.settle(out, reader.standing[out])
         needed = {*self.gradients, program.loss}
         used = []
         for equation in reversed(found):

@@ -22,7 +22,7 @@ from .tracing import Writer
 def _created(like: Any, function: Callable[..., Any], *args: Any) -> Any:
     """An array made by a call that the program shows."""
     value = function(*args)
-    return Traced(value, like._writer.write(function, args, {}, value), like._writer)
+    return Traced(value, like.writer.write(function, args, {}, value), like.writer)
 
 
 def _called(name: str, x: Any) -> Any:
@@ -49,7 +49,7 @@ def _cross_entropy(logits, labels):
 
 def _softmax_minus_one_hot(logits, labels):
     _, e, total = _parts_of_softmax(logits)
-    program = logits._writer.program
+    program = logits.writer.program
     taken = {*program.signature, *[v.name for v in program.inputs]}
     p = _called("probabilities" if "p" in taken else "p", e / total)
     return p - (labels[..., None] == _created(logits, np.arange, logits.shape[-1]))

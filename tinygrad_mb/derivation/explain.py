@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import escape
@@ -22,12 +23,16 @@ from .rule_formulas import rule_formula
 LIMIT = 60  # steps that are shown, unless more are asked for
 _FEW = 24  # numbers that are shown as they are
 
-_SYMBOLS = {
+_SYMBOLS = {  # what stands in formulas, or an <operation> in them, and what it means
     "⊙": "⊙ multiplies element by element",
-    "matmul": "arrays side by side, as in A B, are multiplied as matrices",
+    "<matmul>|<outer>|<scatter>": "arrays side by side, as in A B, are multiplied as matrices",
     "ᵀ": "ᵀ exchanges the last two axes; a vector is a column",
-    "[": "[...] is 1 where it holds, else 0",
-    "Σⱼ": "Σⱼ adds up along the first axis, Σₖ along the second, and so on",
+    "<compare>": "[...] is 1 where it holds, else 0",
+    "<sum>": "Σⱼ adds up along the first axis, Σₖ along the second, and so on",
+    "onehot": "onehot(y) has a row for each number in y, which is 1 at that place and 0 elsewhere",
+    r"\bnew\b": "a[:, new] has a new axis, of length one",
+    "<unpool>": "unpool(δ; x) gives the δ of each window to its largest elements of x, in equal parts",
+    "⋆": "⋆ is the sliding product of images and kernels, ⋆ᵀ what takes it back",
 }
 
 Kind = Literal["title", "line", "number", "sum", "note"]
@@ -114,9 +119,9 @@ class Explanation:
 
     def _blocks(self, limit: int | None) -> list[list[Line]]:
         blocks = [*self._operations(limit), *self._parameters(limit)]
-        formulas = [line for block in blocks for line in block if line.form is not None]
-        signs = "".join(line.text + "".join(part.op for part in walk(line.form)) for line in formulas)
-        return [self._head([meaning for sign, meaning in _SYMBOLS.items() if sign in signs]), *blocks]
+        formulas = [(line.text, line.form) for block in blocks for line in block if line.form is not None]
+        signs = "".join([text + "".join([f"<{part.op}>" for part in walk(form)]) for text, form in formulas])
+        return [self._head([meaning for sign, meaning in _SYMBOLS.items() if re.search(sign, signs)]), *blocks]
 
     def _head(self, symbols: list[str]) -> list[Line]:
         root = self._values[0].node if self._values else self._leaves[0].node
@@ -194,12 +199,12 @@ class Explanation:
             lines = _numbers(kind, what, step.delta)
         elif self._example is not None:
             lines = _numbers(kind, f"{what}; of example {self._example}", step.of_example(self._example))
-        elif step.places._axis == 0 and len(step.delta) == self.examples:
+        elif step.places.axis == 0 and len(step.delta) == self.examples:
             lines = _numbers(
                 kind, f"{what}; a {'row' if step.delta.ndim > 1 else 'number'} for each example", step.delta
             )
         else:
-            lines = _numbers(kind, f"{what}; examples along axis {step.places._axis}", step.delta)
+            lines = _numbers(kind, f"{what}; examples along axis {step.places.axis}", step.delta)
         added = [use for use in step.received if use.each is not None]
         if self._example is not None and added:
             own = sum(use.of_example(self._example) for use in added)

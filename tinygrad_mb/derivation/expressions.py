@@ -7,7 +7,7 @@ keep sums and products in one form: numbers gathered in front, equal factors as 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -58,6 +58,11 @@ class Expr:
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
+
+
+# What is known of functions that have names: rules for the factors of a product, with their exponents, and for 1 / x.
+PRODUCTS: list[Callable[[dict[Expr, Fraction]], None]] = []
+RECIPROCALS: list[Callable[[Expr], Expr | None]] = []
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -148,8 +153,8 @@ def broadcast(x: Expr, shape: Shape) -> Expr:
 
 
 def _without_broadcasts(args: list[Expr], shape: Shape) -> list[Expr]:
-    """The operands with each broadcast taken away that the others do as well."""
-    out = list(args)
+    """The operands with each broadcast taken away that the others do as well, and all those of single numbers."""
+    out = [arg.args[0] if arg.op == "broadcast" and not arg.args[0].shape else arg for arg in args]
     for k, arg in enumerate(args):
         if arg.op == "broadcast" and joint_shape([arg.args[0], *out[:k], *out[k + 1 :]]) == shape:
             out[k] = arg.args[0]
@@ -169,7 +174,7 @@ def add(*terms: Expr) -> Expr:
     """The sum of arrays that broadcast; equal terms are added up, and factors that all terms share gathered."""
     shape = joint_shape(terms)
     flat = [part for term in terms for part in (term.args if term.op == "add" else (term,))]
-    flat = _without_broadcasts(flat, shape)
+    flat = [part for arg in _without_broadcasts(flat, shape) for part in (arg.args if arg.op == "add" else (arg,))]
     gathered: dict[tuple[Expr, ...], Fraction] = {}
     for term in _sums_joined(flat):
         coefficient, factors = split(term)
@@ -237,19 +242,8 @@ def multiply(*args: Expr) -> Expr:
             exponents[base] = exponents.get(base, Fraction(0)) + exponent
     if coefficient == 0:
         return broadcast(ZERO, shape)
-    for base in [b for b, n in exponents.items() if b.op == "sum" and n == -1 and b.data[1]]:
-        powers, axes = base.args[0], base.data[0]
-        if powers.op == "apply" and powers.data == "exp" and exponents.get(powers) == 1:
-            del exponents[base], exponents[powers]
-            exponents[Expr("softmax", powers.args, axes, powers.shape)] = Fraction(1)
-    for base in [b for b in exponents if b.op == "apply" and b.data == "exp"]:
-        logistic = apply("sigmoid", negative(base.args[0]))
-        if logistic in exponents:  # exp(-z) / (1 + exp(-z))
-            down = split(base.args[0])[0] < 0
-            other = add(ONE, negative(logistic)) if down else apply("sigmoid", base.args[0])
-            for used in (base, logistic):
-                exponents[used] -= 1
-            exponents[other] = exponents.get(other, Fraction(0)) + 1
+    for gathered in PRODUCTS:
+        gathered(exponents)
     factors = tuple(sorted([power(base, n) for base, n in exponents.items() if n], key=lambda f: not is_scalar(f)))
     for factor in factors:
         below = _denominators(factor)
@@ -299,10 +293,10 @@ def power(base: Expr, exponent: Fraction | int) -> Expr:
         return power(base.args[0], base.data * exponent)
     if base.op == "broadcast":
         return broadcast(power(base.args[0], exponent), base.shape)
-    if exponent == -1 and base.op == "add" and len(base.args) == 2 and ONE in base.args:
-        (other,) = [term for term in base.args if term != ONE]
-        if other.op == "apply" and other.data == "exp":
-            return apply("sigmoid", negative(other.args[0]))
+    if exponent == -1:
+        for reciprocal in RECIPROCALS:
+            if (found := reciprocal(base)) is not None:
+                return found
     if base.op == "multiply" and exponent == -1:
         inverse = [number(1 / base.data), *[power(factor, -1) for factor in base.args]]
         return multiply(*inverse)

@@ -15,7 +15,7 @@ from .expressions import Expr, constant, variable, walk
 from .latex import Latex
 from .printing import Printer
 from .program import Program, Variable
-from .unicode import Text
+from .unicode import Unicode
 
 Symbol = Callable[..., str]  # of a variable, with the indices that stand below it
 
@@ -112,7 +112,7 @@ class Formulas:
 
     def text(self) -> str:
         """The equations as lines for a terminal, with their equal signs below each other."""
-        lines = [(e.backward, *self.sides(e, Text)) for e in self.lines]
+        lines = [(e.backward, *self.sides(e, Unicode)) for e in self.lines]
         width = max([len(left) for _, left, _ in lines], default=0)
         meaning = f", δv = ∂{self.loss[1]}/∂v" if self.equations.deltas() else ""
         out = []

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from . import notation
 from .expressions import Expr
-from .marks import ATOM, POWER, PRODUCT, Part
+from .marks import Part
 from .printing import Printer
+from .ranks import ATOM, POWER, PRODUCT
 
 
 class Latex(Printer):

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from .expressions import Expr
 
-SUM, PRODUCT, CHAIN, POWER, ATOM = range(1, 6)  # how tightly an expression holds together
-Part = tuple[str, int]
+Part = tuple[str, int]  # a text, and how tightly it holds together
 
 
 class Marks(ABC):

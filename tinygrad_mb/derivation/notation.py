@@ -91,6 +91,13 @@ def subscript(indices: list[str]) -> str:
     return f"_{text}" if len(text) == 1 else f"_{{{text}}}"
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape, with m for the number of examples."""
+    if not shape:
+        return "scalar"
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
 def low(text: str) -> str:
     """Letters and digits below the line, in Unicode, where it has them."""
     return text.translate(_SUBSCRIPTS)

@@ -13,9 +13,11 @@ import numpy as np
 from ..vjps import convolution
 from . import assignments
 from .arguments import added_up, shape_of
+from .notation import shape_text
 from .program import Call, Program, Variable, variables_in
-from .python_text import ATOM, Text, array_text, expression
-from .sizes import form_of
+from .python_text import Text, array_text, expression
+from .ranks import ATOM
+from .sizes import form_of, times
 from .tracing import RESERVED
 
 WIDTH = 100
@@ -274,12 +276,23 @@ class _Writer:
         summing = [c.function for c in self._calls_of_line(call) if any(map(_counts_examples, added_up(c)))]
         means = all(function is np.mean for function in summing)
         over = f": {'mean' if means else 'Σ'} over the m examples" if summing else ""
+        if means and summing and (count := self._count(call)) is not None:
+            over = f": mean over all {count} elements"
         if call.function is np.matmul:
             text = " @ ".join([shape_text(shape_of(a)) for a in call.args])
             return f"{text}{over or f' -> {out}'}"
         if call.function in (np.sum, np.mean):
             return f"{shape_text(shape_of(call.args[0]))} -> {out}{over}"
         return f"{out}{over}"
+
+    def _count(self, call: Call) -> Any:
+        """How many numbers a mean is over, where these are more than the examples."""
+        counts = [added_up(c) for c in self._calls_of_line(call) if c.function is np.mean]
+        sizes = [n for n in counts[0] if n != 1 or form_of(n)]
+        found: Any = 1
+        for n in sizes:
+            found = times(found, n)
+        return found if len(sizes) > 1 else None
 
     def _calls_of_line(self, call: Call) -> Iterator[Call]:
         yield call
@@ -330,12 +343,31 @@ class _Writer:
         lines = []
         for v in self.program.inputs:
             for axis in range(len(v.shape) if v.role == "data" else 0):
-                indices = [c.args[1] for c in self.program.calls if c.function is operator.getitem and c.args[0] is v]
-                parts = [i if isinstance(i, tuple) else (i,) for i in indices]
-                steps = {i[axis] % int(v.shape[axis]) for i in parts if len(i) > axis and type(i[axis]) is int}
+                steps = {k % int(v.shape[axis]) for k in self._steps_along(v, axis)}
                 if len(steps) == int(v.shape[axis]) > 1:
                     lines.append(f"assert {self.names[v]}.shape[{axis}] == {int(v.shape[axis])}  # one by one below")
         return lines
+
+    def _steps_along(self, v: Variable, axis: int) -> Iterator[int]:
+        """The places along an axis of an input that are taken by their number, also out of its transpose."""
+        turned = {v: axis}
+        for call in self.program.calls:
+            source = call.args[0] if call.args else None
+            if not isinstance(source, Variable) or source not in turned:
+                continue
+            ndim, place = len(source.shape), turned[source]
+            if call.function in (np.transpose, np.swapaxes):
+                order = list(range(ndim))
+                if call.function is np.swapaxes:
+                    j, k = call.args[1:3]
+                    order[j], order[k] = order[k], order[j]
+                else:
+                    order = [k % ndim for k in call.args[1]] if len(call.args) > 1 else order[::-1]
+                turned[call.out] = order.index(place)
+            elif call.function is operator.getitem:
+                index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+                if len(index) > place and type(index[place]) is int:
+                    yield index[place]
 
     def _batch(self) -> str:
         """An array of the batch whose length is the number of examples."""
@@ -380,13 +412,6 @@ def accesses(tree: Any, code: str) -> Iterator[tuple[Variable, str]]:
 
 def _key(key: Any) -> str:
     return f'"{key}"' if isinstance(key, str) and key.replace(".", "").isidentifier() else repr(key)
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as a comment shows it, the number of examples as m."""
-    if not shape:
-        return "scalar"
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def _counts_examples(size: int) -> bool:

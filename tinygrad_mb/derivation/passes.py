@@ -48,7 +48,7 @@ class Simplifier:
         """The new program."""
         for call in self.old.calls:
             args, kwargs = self._current((call.args, call.kwargs))
-            found = self.now[call.out] = self.simplified(call.function, args, kwargs, call.out)
+            found = self.now[call.out] = self.result(call._replace(args=args, kwargs=kwargs))
             if isinstance(found, Variable) and found.name is None:
                 found.name = call.out.name
         new = Program()
@@ -61,6 +61,10 @@ class Simplifier:
             kept = {node: self.now.get(v, v) for node, v in known.items()}
             setattr(new, name, {node: v for node, v in kept.items() if isinstance(v, Variable)})
         return new
+
+    def result(self, call: Call) -> Any:
+        """What becomes of a call."""
+        return self.simplified(call.function, call.args, call.kwargs, call.out)
 
     def _current(self, nest: Any) -> Any:
         return replaced(nest, lambda v: self.now.get(v, v))

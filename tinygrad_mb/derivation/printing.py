@@ -12,9 +12,10 @@ import numpy as np
 
 from .examples import ELEMENTWISE, example_axis, has_elements
 from .expressions import Expr, Shape, constant, is_number, multiply, only_ones
-from .marks import ATOM, CHAIN, POWER, PRODUCT, SUM, Marks, Part
+from .marks import Marks, Part
 from .notation import fraction
 from .program import Variable
+from .ranks import ATOM, CHAIN, POWER, PRODUCT, SUM
 
 LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
@@ -87,7 +88,7 @@ class Printer(Marks):
                 return self.row(x)
             with self.among(None):
                 return writer(x)
-        with self.among(x.shape, not all(map(partial(self.is_clear, x.shape), _operands(x)))):
+        with self.among(x.shape, not all(map(partial(self.is_clear, x.shape), operands(x)))):
             return writer(x)
 
     def row(self, x: Expr) -> Part:
@@ -199,8 +200,7 @@ class Printer(Marks):
         top, bottom = fraction(abs(value))
         top, sign = self.decimal(top), self.minus if value < 0 else ""
         if bottom:
-            text, rank = self.signed_fraction(sign, top or "1", bottom)
-            return text, rank
+            return self.signed_fraction(sign, top or "1", bottom)
         return sign + (top or "1"), PRODUCT if sign else ATOM
 
     def _power(self, x: Expr) -> Part:
@@ -487,11 +487,11 @@ class Printer(Marks):
         return self.option("..." if value is Ellipsis else getattr(value, "__name__", str(value)))
 
 
-def _operands(x: Expr) -> Iterator[Expr]:
+def operands(x: Expr) -> Iterator[Expr]:
     """What is put together element by element."""
     for arg in x.args:
         if arg.op in ELEMENTWISE:
-            yield from _operands(arg)
+            yield from operands(arg)
         else:
             yield arg
 

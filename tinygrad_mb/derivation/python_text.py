@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,8 @@ import numpy as np
 from ..errors import NotDifferentiableError
 from ..vjps import shapes as shape_rules
 from .program import Call, Variable
+from .ranks import AND, ATOM, COMPARE, OR, POWER, PRODUCT, SHIFT, SIGN, SUM, XOR
 from .sizes import form_of
-
-COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, SIGN, POWER, ATOM = range(10)
 
 
 class Text(NamedTuple):
@@ -122,7 +122,7 @@ def argument(value: Any, operand: Operand) -> Text:
         if form is not None:
             plain = form.factor == 1 and form.exponent == 1 and not form.offset
             return Text(repr(value), ATOM if plain or (form.offset and form.exponent == 1) else PRODUCT)
-        return Text(repr(value), ATOM if value >= 0 else SIGN)
+        return _number(value)
     if isinstance(value, (tuple, list)):
         parts = [argument(part, operand).code for part in value]
         if isinstance(value, list):
@@ -137,6 +137,26 @@ def argument(value: Any, operand: Operand) -> Text:
     if value is Ellipsis:
         return Text("...", ATOM)
     return Text(repr(value), ATOM)
+
+
+_ROOTS = {math.sqrt(2 / math.pi): "np.sqrt(2 / np.pi)", math.sqrt(2 * math.pi): "np.sqrt(2 * np.pi)"}
+
+
+def _number(value: float) -> Text:
+    """A number; what has many digits as the fraction or the root that it is, if it is one to the last digit."""
+    size = abs(value)
+    if isinstance(value, float) and 1e-3 < size < 1e3 and len(repr(size)) > 14:
+        near = Fraction(size).limit_denominator(1000)
+        square = round(size * size)
+        if near and near.numerator / near.denominator == size:
+            return Text(f"{'-' if value < 0 else ''}{near.numerator} / {near.denominator}", PRODUCT)
+        root = f"np.sqrt({square})" if math.sqrt(square) == size else _ROOTS.get(size)
+        under = round(1 / size**2)
+        if root is None and under and 1 / math.sqrt(under) == size:
+            return Text(f"{'-' if value < 0 else ''}1 / np.sqrt({under})", PRODUCT)
+        if root is not None:
+            return Text(root, ATOM) if value > 0 else Text(f"-{root}", SIGN)
+    return Text(repr(value), ATOM if value >= 0 else SIGN)
 
 
 def _index(index: Any, show: Callable[[Any], Text]) -> str:

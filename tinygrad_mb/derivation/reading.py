@@ -12,7 +12,7 @@ import numpy as np
 from ..graph import Node
 from ..vjps import convolution, indexing, reductions, special
 from ..vjps import shapes as shape_functions
-from . import convolutions
+from . import convolutions, exponentials
 from . import recognition as known
 from .examples import example_axis
 from .expressions import (
@@ -47,7 +47,11 @@ HALF = Fraction(1, 2)
 
 
 class Reader:
-    """Reads the calls of a program, one after the other; ``meanings`` holds what each variable was found to be."""
+    """Reads the calls of a program, one after the other.
+
+    meanings  what each variable was found to be
+    standing  what stands for each variable where it is used: its symbol, or what it is
+    """
 
     def __init__(self, program: Program) -> None:
         self.meanings: dict[Variable, Expr] = {}
@@ -346,12 +350,12 @@ def _scatter(r: Reader, v: Any, index: Any, shape: Any) -> Expr:
 
 
 def _cross_entropy(r: Reader, logits: Any, labels: Any) -> Expr:
-    return negative(known.pick(apply("log", known.softmax(r.expression(logits), (-1,))), r.expression(labels)))
+    return negative(known.pick(apply("log", exponentials.softmax(r.expression(logits), (-1,))), r.expression(labels)))
 
 
 def _softmax_minus_one_hot(r: Reader, logits: Any, labels: Any) -> Expr:
     logits = r.expression(logits)
-    return add(known.softmax(logits, (-1,)), negative(known.one_hot(r.expression(labels), logits.shape[-1])))
+    return add(exponentials.softmax(logits, (-1,)), negative(known.one_hot(r.expression(labels), logits.shape[-1])))
 
 
 def _squared_error(r: Reader, prediction: Any, target: Any) -> Expr:
@@ -383,14 +387,15 @@ def _images(function: Callable[..., Expr]) -> Read:
 
 
 _BY_FUNCTION: dict[Any, Read] = {
-    np.add: _elementwise(known.plus), np.multiply: _product, np.divide: _elementwise(known.quotient),
+    np.add: _elementwise(known.plus), np.multiply: _product, np.divide: _elementwise(exponentials.quotient),
     np.subtract: _elementwise(lambda x, y: add(x, negative(y))), np.negative: _elementwise(negative),
     np.positive: _elementwise(lambda x: x), np.conjugate: _elementwise(lambda x: x), np.power: _power,
-    np.float_power: _power, np.reciprocal: _elementwise(lambda x: known.quotient(ONE, x)),
+    np.float_power: _power, np.reciprocal: _elementwise(lambda x: exponentials.quotient(ONE, x)),
     np.square: _elementwise(lambda x: power(x, 2)), np.sqrt: _elementwise(lambda x: power(x, HALF)),
-    np.exp: _elementwise(known.exp), np.log: _elementwise(known.log), np.log1p: _elementwise(known.log1p),
-    np.expm1: _elementwise(lambda x: add(known.exp(x), number(-1))),
-    np.logaddexp: _elementwise(known.logaddexp),
+    np.exp: _elementwise(exponentials.exp), np.log: _elementwise(exponentials.log),
+    np.log1p: _elementwise(exponentials.log1p),
+    np.expm1: _elementwise(lambda x: add(exponentials.exp(x), number(-1))),
+    np.logaddexp: _elementwise(exponentials.logaddexp),
     np.maximum: _elementwise(known.maximum), np.minimum: _function("min"),
     np.absolute: _function("abs"), np.fabs: _function("abs"), np.sign: _function("sign"),
     **{f: _function(f.__name__) for f in (
@@ -422,8 +427,8 @@ _BY_PRIMITIVE: dict[Any, Read] = {
     special.relu: lambda r, x: apply("relu", x), special.sigmoid: lambda r, x: apply("sigmoid", x),
     special.softplus: lambda r, x: apply("softplus", x), special.erf: lambda r, x: apply("erf", x),
     special.normal_cdf: lambda r, x: apply("normal_cdf", x),
-    special.softmax: lambda r, x, axis: known.softmax(x, (axis,)),
-    special.log_softmax: lambda r, x, axis: apply("log", known.softmax(x, (axis,))),
+    special.softmax: lambda r, x, axis: exponentials.softmax(x, (axis,)),
+    special.log_softmax: lambda r, x, axis: apply("log", exponentials.softmax(x, (axis,))),
     special.logsumexp: lambda r, a, axis, keepdims: reduce("logsumexp", a, _axes(axis, a), keepdims),
     special.cross_entropy: _cross_entropy, special.squared_error: _squared_error, special.linear: _linear,
     special.binary_cross_entropy: lambda r, x, t: add(apply("softplus", x), negative(multiply(t, x))),

@@ -1,4 +1,4 @@
-"""What a person sees in a group of operations: softmax in exponentials over their sum, one-hot rows in a scatter.
+"""What a person sees in a group of operations: a product in a choice against zero, one-hot rows in a scatter.
 
 Each function here makes the expression of one function of NumPy or of ours, in the form that a person would write.
 """
@@ -18,7 +18,6 @@ from .expressions import (
     apply,
     broadcast,
     compare,
-    divide,
     is_number,
     multiply,
     negative,
@@ -28,77 +27,8 @@ from .expressions import (
     reduce,
     reshape,
     scalars_first,
-    split,
+    walk,
 )  # fmt: skip
-
-
-def exp(x: Expr) -> Expr:
-    """The exponential; that of a logarithm is what it was the logarithm of."""
-    if x.op == "apply" and x.data == "log":
-        return x.args[0]
-    if is_number(x, 0):
-        return ONE
-    if x.op == "add" and len(x.args) == 2:
-        for z, other in (x.args, x.args[::-1]):
-            if other == negative(apply("softplus", z)):
-                return apply("sigmoid", z)
-    shifted = _without(x, "logsumexp")
-    return softmax(*shifted) if shifted else apply("exp", x)
-
-
-def log(x: Expr) -> Expr:
-    """The logarithm; that of a sum of exponentials has a name, and needs no shift against overflow."""
-    if x.op == "sum" and x.args[0].op == "apply" and x.args[0].data == "exp":
-        inside, (axes, keepdims) = x.args[0].args[0], x.data
-        shifted = _without(inside, "max")
-        if shifted:
-            return add(
-                reduce("logsumexp", shifted[0], axes, keepdims), negative(reduce("max", shifted[0], axes, keepdims))
-            )
-        return reduce("logsumexp", inside, axes, keepdims)
-    return apply("log", x)
-
-
-def log1p(x: Expr) -> Expr:
-    """log(1 + x)."""
-    if x.op == "apply" and x.data == "exp":
-        return apply("softplus", x.args[0])
-    return apply("log", add(ONE, x))
-
-
-def logaddexp(x: Expr, y: Expr) -> Expr:
-    """log(exp(x) + exp(y))."""
-    for z, other in ((x, y), (y, x)):
-        if is_number(other, 0):
-            return apply("softplus", z)
-    return apply("log", add(exp(x), exp(y)))
-
-
-def softmax(x: Expr, axes: tuple[int, ...]) -> Expr:
-    """Exponentials over their sum along axes."""
-    return Expr("softmax", (x,), tuple(sorted(k % x.ndim for k in axes)), x.shape)
-
-
-def quotient(x: Expr, y: Expr) -> Expr:
-    """``x / y``, unless it is a softmax."""
-    if y.op == "sum" and y.args[0] == x and x.op == "apply" and x.data == "exp":
-        inside, (axes, keepdims) = x.args[0], y.data
-        if keepdims or len(axes) == x.ndim:
-            shifted = _without(inside, "max")
-            return softmax(shifted[0] if shifted else inside, axes)
-    return divide(x, y)
-
-
-def _without(x: Expr, op: str) -> tuple[Expr, tuple[int, ...]] | None:
-    """(u, axes) where x is u less its ``op`` along axes."""
-    if x.op == "add":
-        for k, term in enumerate(x.args):
-            coefficient, factors = split(term)
-            if coefficient == -1 and len(factors) == 1 and factors[0].op == op:
-                rest = add(*x.args[:k], *x.args[k + 1 :])
-                if factors[0].args[0] == rest:
-                    return rest, factors[0].data[0]
-    return None
 
 
 def plus(x: Expr, y: Expr) -> Expr:
@@ -153,8 +83,10 @@ def _is_condition(x: Expr) -> bool:
 
 def opposite(condition: Expr) -> Expr:
     """Where a condition does not hold."""
+    if condition.op == "compare" and condition.data == "==":
+        return add(ONE, negative(condition))
     if condition.op == "compare":
-        signs = {">": "<=", "<": ">=", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
+        signs = {">": "<=", "<": ">=", ">=": "<", "<=": ">", "!=": "=="}
         return compare(signs[condition.data], *condition.args)
     if condition.op == "not":
         return condition.args[0]
@@ -189,6 +121,17 @@ def total(x: Expr, axes: tuple[int, ...], keepdims: bool) -> Expr:
         return broadcast(multiply(*scalars, total(x, axes, keepdims)), shape)
     if (x.op == "onehot" and axes == (x.ndim - 1,)) or (x.op == "softmax" and axes == x.data):
         return broadcast(ONE, shape)
+    if x.op == "add":
+        parts = [total(broadcast(term, x.shape), axes, keepdims) for term in x.args]
+        if not any(part.op == "sum" for term in parts for part in walk(term)):
+            return add(*parts)
+    if x.op == "multiply" and any(f.op == "softmax" and f.data == axes for f in x.args):
+        for k, factor in enumerate(x.args):  # p (g - sum(p g)) adds up to zero
+            if factor.op == "add":
+                terms = [multiply(*x.args[:k], term, *x.args[k + 1 :]) for term in factor.args]
+                found = add(*[total(broadcast(term, x.shape), axes, keepdims) for term in terms])
+                if is_number(found.args[0] if found.op == "broadcast" else found, 0):
+                    return broadcast(ZERO, shape)
     if x.op == "multiply":
         # what does not vary along the axes stands in front of the sum
         wide = {f: (1,) * (x.ndim - f.ndim) + f.shape for f in x.args}

@@ -11,27 +11,31 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autodiff import Hidden, Recorded
+from ..autodiff import Hidden, Recorded, bare
 from ..carriers.hiding import hide, reveal
 from ..carriers.traced import Traced
 from ..graph import Node
 from ..primitives import OUT, PlannedRule
-from .expressions import Expr, constant, multiply, scalars_first, walk
+from .examples import ELEMENTWISE
+from .expressions import Expr, constant, multiply, scalars_first
 from .formulas import in_text, numbered
 from .passes import simplify
+from .printing import operands
 from .program import Program, Variable
 from .reading import Reader
 from .tracing import Writer
-from .unicode import Text
+from .unicode import Unicode
 
 DELTA = "δ"
 LONGEST = 100  # letters
 
-Label = Callable[[Any], str]
+Label = Callable[[Node], str]
+Shape = Callable[[Node], tuple[int, ...]]
 
 
 class RuleProgram(NamedTuple):
@@ -48,46 +52,50 @@ class RuleProgram(NamedTuple):
 class RuleFormula(NamedTuple):
     """What a rule makes of δ.
 
-    text    the formula
+    text    the formula, or the call of the rule
+    form    the formula as an expression of the inputs of the rule's program; None where it is a call
     spread  the shape that the same numbers are repeated to fill; None if there is nothing to repeat
-    parts   the operations in the formula; none where it is a call
     """
 
     text: str
+    form: Expr | None = None
     spread: tuple[int, ...] | None = None
-    parts: frozenset[str] = frozenset()
 
 
-def trace_rule(node: Node, rule: PlannedRule, saved: Any, label: Label) -> RuleProgram:
+def trace_rule(
+    node: Node, rule: PlannedRule, saved: Any, label: Label, shape: Shape = attrgetter("shape")
+) -> RuleProgram:
     """Run a rule of ``node`` on traced arrays; ``saved`` is what the node had saved, ``label`` names nodes.
 
-    Raises whatever the rule raises where it cannot be traced.
+    ``shape`` gives the shapes of nodes, whose sizes may know that they follow the number of examples.  Raises whatever
+    the rule raises where it cannot be traced.
     """
     program = Program()
     writer = Writer(program)
     known: dict[Any, Traced] = {}
 
-    def traced(key: Any, name: str, array: Any) -> Any:
+    def traced(key: Any, name: str, array: Any, shape: Any) -> Any:
         if key not in known:
             taken = {v.name for v in program.inputs}
             free = next(text for text in (name + "′" * k for k in count()) if text not in taken)
             v = writer.variable(np.asarray(array), "data", free)
+            v.shape = shape
             program.inputs.append(v)
             known[key] = Traced(v.value, v, writer)
         return known[key]
 
     def operand(source: Any, array: Any) -> Any:
-        return traced(source, label(source), _plain(array)) if isinstance(source, Node) else array
+        return traced(source, label(source), _plain(array), shape(source)) if isinstance(source, Node) else array
 
     def option(name: str, value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple([option(name, part) for part in value])
         if not isinstance(value, np.ndarray):
             return value
-        return traced((name, id(value)), name, value) if value.ndim else value.item()
+        return traced((name, id(value)), name, value, value.shape) if value.ndim else value.item()
 
     assert node.op is not None
-    g = traced(DELTA, DELTA, np.ones(node.shape, node.dtype))
+    g = traced(DELTA, DELTA, np.ones(node.shape, node.dtype), shape(node))
     arrays = []
     for at, array in zip(node.plan.saves, saved, strict=True):  # type: ignore[union-attr]  # it has a rule
         if node.op.variadic and at != OUT:
@@ -112,7 +120,7 @@ class _Call(NamedTuple):
 def _plain(array: Any) -> Any:
     """An array of plain numbers; those of one example stand for all that are hidden, and they do not matter."""
     if isinstance(array, Traced):
-        return array._data
+        return bare(array)
     if isinstance(array, Hidden):
         return (np.ones if array.dtype.kind == "f" else np.zeros)(array.shape, array.dtype)
     return array
@@ -131,7 +139,14 @@ def read_rule(traced: RuleProgram) -> Expr:
     return reader.standing[program.loss]
 
 
-def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label, delta: str = DELTA) -> RuleFormula:
+def rule_formula(
+    node: Node,
+    rule: PlannedRule,
+    saved: Any,
+    label: Label,
+    shape: Shape = attrgetter("shape"),
+    delta: str = DELTA,
+) -> RuleFormula:
     """What a rule of ``node`` makes of its δ, with ``label`` naming nodes; its call if it has no formula.
 
     Inside ``vmap`` that is the formula for one example.
@@ -141,16 +156,16 @@ def rule_formula(node: Node, rule: PlannedRule, saved: Any, label: Label, delta:
         back = reveal if node.op.key is hide else hide
         return RuleFormula(f"{back.__name__}({delta}, axis={node.params[-1]})")
     try:
-        traced = trace_rule(node, rule, saved, label)
+        traced = trace_rule(node, rule, saved, label, shape)
         found, spread = _spread(read_rule(traced))
     except Exception:  # a user's rule may do anything; and what hides examples is not traced
         return RuleFormula(_named(node, rule, label, delta))
     names = {v.index: in_text(v.name or "") for v in traced.program.inputs}
     names[traced.program.inputs[0].index] = in_text(delta)
-    text = Text(names, numbered([found])).write(found)
+    text = _written(Unicode(names, numbered([found])), found, spread)
     if len(text) > LONGEST:
         return RuleFormula(_named(node, rule, label, delta))
-    return RuleFormula(text, spread, frozenset(part.op for part in walk(found)))
+    return RuleFormula(text, found, spread)
 
 
 def _spread(x: Expr) -> tuple[Expr, tuple[int, ...] | None]:
@@ -162,6 +177,15 @@ def _spread(x: Expr) -> tuple[Expr, tuple[int, ...] | None]:
     if inside.op == "reshape" and inside.shape[-inside.args[0].ndim :] == inside.args[0].shape:
         inside = inside.args[0]  # axes in front come by themselves
     return multiply(*numbers, inside), x.shape
+
+
+def _written(printer: Unicode, x: Expr, spread: tuple[int, ...] | None) -> str:
+    """An expression as text; of one that is to be spread, it says along which axes if that does not go by itself."""
+    if spread is None:
+        return printer.write(x)
+    inside = operands(x) if x.op in ELEMENTWISE else (x,)
+    with printer.among(spread, not all(printer.is_clear(spread, part) for part in inside)):
+        return printer.write(x)
 
 
 def _named(node: Node, rule: PlannedRule, label: Label, delta: str) -> str:

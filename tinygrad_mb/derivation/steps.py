@@ -13,10 +13,11 @@ from .equations import Equation
 from .expressions import walk
 from .formulas import Formulas
 from .latex import Latex
+from .notation import shape_text
 from .program import Program, Variable
 from .rule_formulas import rule_formula
 from .sizes import form_of
-from .unicode import Text
+from .unicode import Unicode
 
 Array = Any
 
@@ -73,11 +74,6 @@ class Steps(list[Step]):
         return "\n\n".join(blocks)
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape, with ``m`` for the number of examples."""
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
 def steps(program: Program, made_up: dict[Variable, str] | None = None) -> Steps:
     """The steps of a program, each value of the graph and each δ one; ``made_up`` has names for the nameless."""
     formulas = Formulas(program, inline=False, made_up=made_up)
@@ -86,7 +82,7 @@ def steps(program: Program, made_up: dict[Variable, str] | None = None) -> Steps
 
 
 def _step(equation: Equation, formulas: Formulas, rules: _Rules) -> Step:
-    left, right = formulas.sides(equation, Text)
+    left, right = formulas.sides(equation, Unicode)
     left_latex, right_latex = formulas.sides(equation, Latex)
     found = [part.payload for part in walk(equation.forms[0]) if part.op == "variable"]
     operands = sorted(found, key=lambda v: v.index)
@@ -122,6 +118,11 @@ class _Rules:
         symbol: Callable[..., str] | None = None if v is None else self.symbols.get(v.index)
         return "·" if symbol is None else symbol()
 
+    def shape(self, x: Node) -> tuple[int, ...]:
+        """The shape of a node's value, whose sizes know whether they follow the number of examples."""
+        v = self.program.values.get(x)
+        return x.shape if v is None else v.shape
+
     def forward(self, v: Variable) -> str:
         """The operation that made a value."""
         for node in self.nodes:
@@ -137,5 +138,6 @@ class _Rules:
         for user in self.nodes:
             for planned in user.plan.rules if user.op is not None and user.plan is not None else ():
                 if user.op is not None and user.inputs[planned.position] in newest:
-                    found.append(f"{user.op.name}: {rule_formula(user, planned, user.saved, self.label).text}")
+                    formula = rule_formula(user, planned, user.saved, self.label, self.shape)
+                    found.append(f"{user.op.name}: {formula.text}")
         return "; ".join(dict.fromkeys(found))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import as_tuple, is_number, keeps
+from .arguments import Spread, as_tuple, is_number, keeps
 from .program import Variable
 from .sizes import form_of, times
 
@@ -92,7 +92,11 @@ def _positive(work: Simplifier, out: Variable, x: Any) -> Any:
     return x if keeps(x, out) else None
 
 
+def _and(work: Simplifier, out: Variable, x: Any, y: Any) -> Any:
+    return Spread(0, out.shape) if any(a is False or a is np.False_ for a in (x, y)) else None
+
+
 TRIMMED: dict[Any, Callable[..., Any]] = {
     np.multiply: _multiply, np.divide: _divide, np.add: _add, np.subtract: _subtract, np.negative: _negative,
-    np.positive: _positive,
+    np.positive: _positive, np.bitwise_and: _and, np.logical_and: _and,
 }  # fmt: skip

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from . import notation
 from .expressions import Expr
-from .marks import ATOM, PRODUCT, Part
+from .marks import Part
 from .printing import Printer
+from .ranks import ATOM, PRODUCT
 
 
-class Text(Printer):
+class Unicode(Printer):
     """Writes expressions in Unicode."""
 
     minus, dot = "−", " ⊙ "

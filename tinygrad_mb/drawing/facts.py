@@ -106,7 +106,7 @@ class Facts:
             self._steps.setdefault(node, step)
             for use in step.passed:
                 if use.each is not None or use.hidden:
-                    axis = step.places._axis if step.places is not None else None
+                    axis = step.places.axis if step.places is not None else None
                     count = use.each.examples if use.each is not None else int(np.prod(use.hidden))
                     self.sums.setdefault((node, use.rule.position), Sum(count, axis, use))
                 elif step.places is None and use.places is not None:
@@ -198,15 +198,15 @@ class Facts:
         if not isinstance(passed, Rows):
             labels = node.inputs[position].dtype.kind in "iub"
             return self._of_labels(step, shape, level) if labels else None
-        axis = passed._axis - (len(passed.shape) - len(shape))
-        if axis < 0 or shape[axis] != passed.shape[passed._axis]:
+        axis = passed.axis - (len(passed.shape) - len(shape))
+        if axis < 0 or shape[axis] != passed.shape[passed.axis]:
             return None
         return Rows(np.broadcast_to(0.0, shape), level, axis, passed.examples, passed._after)
 
     def _of_labels(self, step: Step, shape: tuple[int, ...], level: int) -> Rows | None:
         """Where the examples stand in whole numbers: as in the first axes of the result, else in its last ones."""
         assert step.places is not None
-        result, at, after = step.places.shape, step.places._axis, step.places._after
+        result, at, after = step.places.shape, step.places.axis, step.places._after
         for axis in (at, at - len(result) + len(shape)):
             if 0 <= axis < len(shape) and shape[axis] == result[at]:
                 return Rows(np.broadcast_to(0.0, shape), level, axis, self.examples, after)
@@ -231,14 +231,14 @@ class Facts:
         The same for ``beside``, an array of whole numbers that the node's operation reads besides its operands.
         """
         places = self._places_in(node, beside)
-        return None if places is None else places._axis
+        return None if places is None else places.axis
 
     def of_example(self, node: Node, array: Any, example: int, beside: Any = None) -> Any:
         """One example's own part of an array of a node's shape, or ``beside``'s; all of it where it has none."""
         places = self._places_in(node, beside)
         if places is None or array is None:
             return array
-        axis = places._axis
+        axis = places.axis
         own = places.apart(array, axis).take(example, axis + 1)
         return own.reshape([n for k, n in enumerate(own.shape) if k not in (axis, axis + 1) or n != 1])
 

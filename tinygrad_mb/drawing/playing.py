@@ -155,7 +155,7 @@ class _Play:
         except Exception:  # a rule that needs more than is known
             return made
         self.totals[id_] = total
-        made["passed"] = self._numbers(total, carrying[0].places._axis if carrying[0].places is not None else None)
+        made["passed"] = self._numbers(total, carrying[0].places.axis if carrying[0].places is not None else None)
         if all(use.each is not None for use in carrying):
             made["contributions"] = self._contributions(carrying, total.shape)
         return made

@@ -32,19 +32,20 @@ _NOTE = (
 class Followed(NamedTuple):
     """A batch whose arrays can be found again in the graph of its losses.
 
-    arguments  the batch, as the loss function gets it
+    arguments  the batch, as the loss function gets it, and ``options``, by keyword
     tensors    those in the place of floating-point arrays
     examples   the length of the first array along axis 0; None if there is no array
     """
 
-    arguments: tuple[Any, ...]
+    arguments: list[Any]
+    options: dict[str, Any]
     tensors: list[Tensor]
     examples: int | None
 
     def call(self, loss: Callable[..., Any], params: Any) -> Any:
         """The losses of the batch."""
         try:
-            return loss(params, *self.arguments)
+            return loss(params, *self.arguments, **self.options)
         except TypeError as error:
             if self.tensors:
                 error.add_note(_NOTE)
@@ -61,10 +62,12 @@ class Followed(NamedTuple):
         return self.sources + picked
 
 
-def followed_batch(loss: Callable[..., Any], batch: tuple[Any, ...]) -> Followed:
+def followed_batch(loss: Callable[..., Any], batch: tuple[Any, ...], options: dict[str, Any]) -> Followed:
     """The arrays of a batch that are as long as the first, in forms that can be followed."""
-    names, nest = errors.argument_names(loss)[1:], Nest(batch)
-    m = next((x.shape[0] for x in nest.leaves if getattr(x, "shape", ())), None)
+    known = errors.argument_names(loss)[1 : len(batch) + 1]
+    names = [*known, *[f"argument {k + 1}" for k in range(len(known), len(batch))]]
+    nest, by_keyword = Nest(dict(zip(names, batch, strict=True))), Nest(options)
+    m = next((x.shape[0] for x in nest.leaves + by_keyword.leaves if getattr(x, "shape", ())), None)
     tensors: list[Tensor] = []
 
     def follow(x: Any, path: str) -> Any:
@@ -73,13 +76,14 @@ def followed_batch(loss: Callable[..., Any], batch: tuple[Any, ...]) -> Followed
             return x.view(FollowedIndex)
         if kind != "f":
             return x
-        first, dot, rest = path.partition(".")
-        name = names[int(first)] if int(first) < len(names) else f"argument {int(first) + 1}"
-        tensors.append(fresh_argument(x, name + dot + rest))
+        tensors.append(fresh_argument(x, path))
         return tensors[-1]
 
-    leaves = [follow(x, path) for x, path in zip(nest.leaves, nest.paths, strict=True)]
-    return Followed(nest.fill(leaves, whole=True), tensors, m)
+    arguments, keywords = [
+        n.fill([follow(x, path) for x, path in zip(n.leaves, n.paths, strict=True)], whole=True)
+        for n in (nest, by_keyword)
+    ]
+    return Followed(list(arguments.values()), keywords, tensors, m)
 
 
 def refuse_coupled(
@@ -103,7 +107,7 @@ def _is_apart(cotangent: Any, axes: Iterable[int]) -> bool:
     """Whether the examples stand along one of the axes, and none has a say in the loss of another."""
     m = cotangent.examples
     if isinstance(cotangent, Rows):
-        return cotangent._axis in axes or m == 1
+        return cotangent.axis in axes or m == 1
     has_say = cotangent.dense()._data != 0  # (m, ...)
     for axis in axes:
         n = has_say.shape[axis + 1]

@@ -29,14 +29,14 @@ from .statistics import ExampleGradients, Part, Stacked
 _REDUCTIONS = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
 
 
-def per_example_grads(loss: Callable[..., Any] | Tensor, params: Any, *batch: Any) -> Any:
+def per_example_grads(loss: Callable[..., Any] | Tensor, params: Any, *batch: Any, **options: Any) -> Any:
     """The gradient of each example's own loss: an array ``(m, *shape)`` for each parameter, nested as ``params``.
 
-    ``per_example_grads(loss_fn, params, *batch)`` calls ``loss_fn(params, *batch)`` once, on the whole batch.  It
-    returns one loss for each example (m,), or several (m, ...), which are added up for each example; or the mean or
-    the sum of such an array, whose last operation is then undone, so that nothing is divided by m.
-    ``params`` is a nest of arrays or a module (then the result is a dict by attribute path).  In ``batch`` examples
-    stand along the first axis of the first array, and of all that are as long.
+    ``per_example_grads(loss_fn, params, *batch, **options)`` calls ``loss_fn(params, *batch, **options)`` once, on the
+    whole batch.  It returns one loss for each example (m,), or several (m, ...), which are added up for each example;
+    or the mean or the sum of such an array, whose last operation is then undone, so that nothing is divided by m.
+    ``params`` is a nest of arrays or a module (then the result is a dict by attribute path).  In ``batch``, and among
+    ``options``, examples stand along the first axis of the first array, and of all that are as long.
 
     ``per_example_grads(losses, tensors)`` does the same for losses (m,) that have been computed from tensors.
 
@@ -59,11 +59,11 @@ def per_example_grads(loss: Callable[..., Any] | Tensor, params: Any, *batch: An
            [ 0.,  0.],
            [ 0., -2.]])}
     """
-    found = _losses(loss, params, batch)
+    found = _losses(loss, params, batch, options)
     return found.recorded() if found.outer else found.gradients().materialize()
 
 
-def example_gradients(loss: Callable[..., Any] | Tensor, params: Any, *batch: Any) -> ExampleGradients:
+def example_gradients(loss: Callable[..., Any] | Tensor, params: Any, *batch: Any, **options: Any) -> ExampleGradients:
     """As ``per_example_grads``, without making the arrays: their lengths, angles, spread and sums are computed without.
 
     >>> import numpy as np, tinygrad_mb as tg
@@ -72,7 +72,7 @@ def example_gradients(loss: Callable[..., Any] | Tensor, params: Any, *batch: An
     >>> tg.minibatch.example_gradients(losses, {"W": W}).norms().round(4)
     array([2.8284, 2.8284, 2.8284])
     """
-    found = _losses(loss, params, batch)
+    found = _losses(loss, params, batch, options)
     if found.outer:
         raise errors.NotDifferentiableError(
             f"example_gradients inside of a transform: its results are plain numbers, and a derivative by "
@@ -129,18 +129,18 @@ class _Losses(NamedTuple):
         return found
 
 
-def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ...]) -> _Losses:
+def _losses(loss: Callable[..., Any] | Tensor, params: Any, batch: tuple[Any, ...], options: dict[str, Any]) -> _Losses:
     """Run the batch, unless that has been done, and see what it is."""
     nest, followed = Nest(params), None
     if isinstance(loss, Tensor):
-        if batch:
+        if batch or options:
             raise TypeError("per-example gradients of losses that are computed already take no batch")
         losses = loss
         tensors = [_required(leaf, path) for leaf, path in zip(nest.leaves, nest.paths, strict=True)]
     elif callable(loss):
         with enable_grad():
             tensors = [fresh_argument(x, path or "params") for x, path in zip(nest.leaves, nest.paths, strict=True)]
-            followed = followed_batch(loss, batch)
+            followed = followed_batch(loss, batch, options)
             losses = _single(followed.call(loss, nest.fill(tensors, whole=True)))
         finish([*tensors, *followed.tensors])
     else:

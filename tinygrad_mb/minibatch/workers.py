@@ -101,9 +101,17 @@ class Workers:
     def broadcast(self, params: Any) -> None:
         """Give all workers the parameters of worker 0, written into their arrays in place.
 
-        ``params`` is a Module, or a nest of Tensors or of arrays.  Raises ``TypeError`` for what cannot be written to,
-        ``ValueError`` on all workers if their parameters differ in structure, shape or dtype.
+        ``params`` is a Module, of which all tensors are sent, also those that are no parameters, or a nest of Tensors
+        or of arrays.
+
+        Raises ``TypeError`` for what cannot be written to, ``ValueError`` on all workers if their parameters differ in
+        structure, shape or dtype.
         """
+        if hasattr(params, "load_state_dict"):  # a module's parameters are a nest, and it may have other tensors
+            state = params.state_dict()
+            self.broadcast(state)
+            params.load_state_dict(state)
+            return
         nest = Nest(params)
         arrays = [leaf.data if isinstance(leaf, Tensor) else leaf for leaf in nest.leaves]
         for path, array in zip(nest.paths, arrays, strict=True):
