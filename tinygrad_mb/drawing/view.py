@@ -302,7 +302,7 @@ class _Builder:
         parts = []
         for use in step.received[:_MOST_USES]:
             label = self._label_of_twin
-            found = rule_formula(use.node, use.rule, use.node.saved, label, f"δ{label(use.node)}")
+            found = rule_formula(use.node, use.rule, use.node.saved, label, delta=f"δ{label(use.node)}")
             parts.append(found.text)
         more = len(step.received) - len(parts)
         lines = [Line(f"+ {text}") for text in parts[1:]] + ([Line(f"+ {more} more uses")] if more > 0 else [])
