@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import bare
+from ..autodiff import Hidden
 from ..broadcasting import unbroadcast
 from ..calls import shown
 from ..derivation.contributions import Use
@@ -177,8 +177,14 @@ class _Play:
         """What is passed back by one use, summed over the examples where the operand is the same for all of them."""
         step = self.facts.step(self.facts.original(use.node))
         assert step is not None
-        passed = use.rule.pull(step.delta, use.node, use.node.saved)
-        return unbroadcast(np.asarray(bare(passed)), use.parent.shape)
+        level = use.parent.level
+        cotangent = step.cotangent if use.node.level else step.delta
+        passed = unbroadcast(use.rule.pull(cotangent, use.node, use.node.saved), use.parent.shape)
+        while isinstance(
+            passed, Hidden
+        ):  # axes that vmap hides, and that the operand knows nothing of, are summed over
+            passed = passed.summed(passed._level) if passed._level > level else passed.dense()._data
+        return np.asarray(passed)
 
     def _contributions(self, uses: list[Use], shape: tuple[int, ...]) -> Json | None:
         """What each example contributes, along a first axis."""
