@@ -1,79 +1,16 @@
-"""The interactive page, in a real browser: what it shows is compared with arrays, and it is used as readers use it."""
-
-import os
-import re
-import shutil
+"""The interactive page: the numbers that it shows are those of the arrays, whatever is drawn, and names are text."""
 
 import numpy as np
 import pytest
+from pages import assert_no_overlaps, assert_shown, blocks, go, numbers, recurrent, running, shown, steps, titled, turns
 
 import tinygrad_mb as tg
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOSTILE = [
     '"quoted" \'twice\'', "<b>bold</b>", "</script><script>window.broken = 1</script>", "<!-- <script>", "two\nlines",
     "<img src=x onerror='window.broken = 1'>", "δ é 漢字 🙂", "x" * 10_000, "back\\slash \\N", "nul\0 bell\a",
     "a&b;&lt;", "\ud800 surrogate", "${data} $script", "]]>", "{{x}}", "constructor", "__proto__",
 ]  # fmt: skip
-
-
-def missing(why):
-    """Skips on a developer's machine, and fails where everything has to be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"the page cannot be tested: {why}")
-    pytest.skip(why)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed: it is in the extra `test`")
-    if not (shutil.which("dot") or tg_has_wheel()):
-        missing("no layout program")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing("there is no Chromium on PATH")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-def tg_has_wheel():
-    import importlib.util
-
-    return importlib.util.find_spec("pygraphviz") is not None
-
-
-@pytest.fixture
-def load(browser, tmp_path):
-    """Opens the page of a drawing; at the end nothing may have gone wrong in it, and nothing been fetched."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    context.add_init_script(
-        "window.violations = [];"
-        "addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective));"
-    )
-    pages, problems = [], []
-
-    def load(drawing):
-        path = drawing.save(tmp_path / f"page{len(pages)}.html")
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: problems.append(request.url) if request.url != path.as_uri() else None)
-        page.goto(path.as_uri())
-        page.wait_for_selector("body.ready")
-        pages.append(page)
-        return page
-
-    yield load
-    for page in pages:
-        assert page.evaluate("violations") == []
-    context.close()
-    assert problems == []
 
 
 # ------------------------------------------------------------------------------------------------ what is drawn
@@ -108,130 +45,6 @@ def by_hand(params, x, y):
         "W1": x[:, :, None] * dz1[:, None, :], "b1": dz1, "W2": h[:, :, None] * dz2[:, None, :], "b2": dz2,
     }  # fmt: skip
     return values, deltas, each
-
-
-def recurrent(params, x):
-    h = np.zeros((len(x), 2))
-    for t in range(x.shape[1]):
-        h = np.tanh(x[:, t] @ params["U"] + h @ params["W"])
-    return np.square(h).sum(axis=1).mean()
-
-
-def turns(count=8):
-    rng = np.random.default_rng(1)
-    params = {"U": rng.normal(size=(3, 2)), "W": rng.normal(size=(2, 2))}
-    return params, rng.normal(size=(4, count, 3))
-
-
-def nested(params, x):
-    with tg.scope("net"):
-        with tg.scope("first"):
-            h = np.tanh(x @ params["V"])
-            h = np.exp(h) * h
-        with tg.scope("second"):
-            h = np.tanh(h @ params["W"])
-            with tg.scope("inner"):
-                h = np.square(np.sin(h) + h)
-    return h.sum(axis=1).mean()
-
-
-def modules():
-    rng = np.random.default_rng(2)
-    return {"V": rng.normal(size=(3, 4)), "W": rng.normal(size=(4, 2))}, rng.normal(size=(5, 3))
-
-
-# ------------------------------------------------------------------------------------------------ reading the page
-
-NUMBERS = """([where, title]) => {
-  const parts = [...document.querySelectorAll(where + ' .part')];
-  const part = parts.find((one) => one.querySelector('h4').textContent === title);
-  if (!part) return null;
-  const cells = (row) => [...row.querySelectorAll('td')].map((cell) => Number(cell.textContent));
-  const rows = [...part.querySelectorAll('table.numbers tr')].map(cells).filter((row) => row.length);
-  return rows.length ? rows : Number(part.querySelector('.number').textContent);
-}"""
-
-RECTANGLES = """() => {
-  const boxes = [...document.querySelectorAll('#stage :is(.node, .folded):not(.gone)')];
-  return Object.fromEntries(boxes.map((g) => {
-    const shapes = [...g.querySelectorAll('polygon, path, ellipse, rect:not(.behind)')];
-    const all = (shapes.length ? shapes : [g]).map((one) => one.getBoundingClientRect());
-    const end = (of, name) => of(...all.map((one) => one[name]));
-    return [g.id, [end(Math.min, 'left'), end(Math.min, 'top'), end(Math.max, 'right'), end(Math.max, 'bottom')]];
-  }));
-}"""
-
-
-def numbers(page, where, title):
-    return page.evaluate(NUMBERS, [where, title])
-
-
-def assert_shown(shown, array):
-    """What the page shows has four digits."""
-    array = np.asarray(array, dtype=float)
-    assert shown is not None
-    np.testing.assert_allclose(np.ravel(shown), array.ravel(), rtol=5.1e-4, atol=1e-300)
-
-
-def go(page, step):
-    page.locator("#slider").fill(str(step))
-
-
-def step_title(page):
-    return page.locator("#step h3").first.text_content()
-
-
-def steps(page, direction):
-    """The titles of all steps of one direction, by the slider's positions."""
-    found = {}
-    for position in range(1, int(page.locator("#slider").get_attribute("max")) + 1):
-        go(page, position)
-        if page.locator("#step h2").text_content().lower().startswith(direction):
-            found[step_title(page)] = position
-    return found
-
-
-def running(page, parameter):
-    """The gradient of a parameter so far; None where nothing has arrived."""
-    row = page.locator("#parameters .parameter", has=page.locator("h3", has_text=re.compile(rf"^{parameter} ")))
-    cells = row.locator(".running td, .running .number").all_text_contents()
-    return [float(cell) for cell in cells] or None
-
-
-def titled(page, title):
-    """The id of the box with a title."""
-    return page.evaluate("(title) => Object.entries(data.boxes).find(([, box]) => box.title === title)[0]", title)
-
-
-def cluster(page, title):
-    return page.evaluate("(title) => Object.entries(data.clusters).find(([, one]) => one.title === title)[0]", title)
-
-
-def shown(page):
-    return set(page.evaluate(RECTANGLES))
-
-
-def joined(page):
-    """The edges that are drawn for edges of what is folded, by their ends."""
-    return {
-        (line.get_attribute("data-source"), line.get_attribute("data-target"))
-        for line in page.locator(".edge.joined").all()
-    }
-
-
-def assert_no_overlaps(page):
-    places = list(page.evaluate(RECTANGLES).items())
-    for k, (one, (left, top, right, bottom)) in enumerate(places):
-        for other, (left2, top2, right2, bottom2) in places[:k]:
-            apart = right <= left2 + 0.5 or right2 <= left + 0.5 or bottom <= top2 + 0.5 or bottom2 <= top + 0.5
-            assert apart, f"{one} lies over {other}"
-
-
-def height(page):
-    """Of the picture, in its own units."""
-    places = page.evaluate(RECTANGLES).values()
-    scale = page.evaluate("document.querySelector('#stage svg > g').getCTM().a")
-    return (max(place[3] for place in places) - min(place[1] for place in places)) / scale
 
 
 # ------------------------------------------------------------------------------------------------ the player
@@ -339,217 +152,6 @@ def test_playing_runs_to_the_end_and_lights_boxes_and_edges(load):
     assert page.locator("#parameters .complete").count() == 4
 
 
-# ------------------------------------------------------------------------------------------------ folding
-
-
-def test_folding_a_module_leaves_one_box_and_joins_the_edges(load):
-    page = load(tg.draw(nested, *modules()))
-    everything, tall = shown(page), height(page)
-    first, second = cluster(page, "first"), cluster(page, "second")
-    assert_no_overlaps(page)
-    page.locator(f"#{first} > text").first.click()
-    assert f"{first}-folded" in shown(page)
-    assert everything - shown(page) == {
-        id_ for id_, clusters in page.evaluate("Object.entries(data.boxes).map(([id, box]) => [id, box.clusters])")
-        if first in clusters
-    }  # fmt: skip
-    x, after = titled(page, "x"), titled(page, "h @ W")
-    assert joined(page) == {(x, first), (first, after)}
-    assert height(page) < tall - 60
-    assert_no_overlaps(page)
-    page.locator(f"#{second} > text").first.click()
-    assert (first, second) in joined(page)
-    assert_no_overlaps(page)
-    page.locator(f"#{first}-folded").click()
-    page.locator(f"#{second}-folded").click()
-    assert shown(page) == everything
-    assert joined(page) == set()
-    assert height(page) == pytest.approx(tall, abs=0.1)
-
-
-def test_fold_all_and_unfold_all(load):
-    page = load(tg.draw(nested, *modules()))
-    everything = page.evaluate(RECTANGLES)
-    page.locator("#fold-all").click()
-    net = cluster(page, "net")
-    assert shown(page) == {titled(page, "x"), f"{net}-folded", *[id_ for id_ in everything if id_ in loose(page)]}
-    assert_no_overlaps(page)
-    page.locator("#unfold-all").click()
-    assert shown(page) == set(everything)
-
-
-def loose(page):
-    """The boxes outside all frames."""
-    return page.evaluate("Object.keys(data.boxes).filter((id) => !data.boxes[id].clusters.length)")
-
-
-def test_a_depth_is_where_the_page_begins(load):
-    page = load(tg.draw(nested, *modules(), depth=1))
-    folded = {f"{cluster(page, 'first')}-folded", f"{cluster(page, 'second')}-folded"}
-    assert folded <= shown(page)
-    page.locator("#unfold-all").click()
-    assert not folded & shown(page)
-    assert_no_overlaps(page)
-
-
-def test_a_folded_repeat_shows_its_first_turn(load):
-    page = load(tg.draw(recurrent, *turns()))
-    assert page.locator(".node:not(.gone)", has_text="tanh").count() == 1
-    assert page.locator(".edge.again").count() == 1  # from the state to the next turn
-    assert_no_overlaps(page)
-    few, short = shown(page), height(page)
-    page.locator("#unfold-all").click()
-    assert page.locator(".node:not(.gone)", has_text="tanh").count() == 8
-    assert page.locator(".edge.joined").count() == 0
-    assert few < shown(page)
-    assert height(page) > 3 * short
-    assert_no_overlaps(page)
-    page.locator("[data-is=frame] > text").first.click()
-    assert shown(page) == few
-    assert height(page) == pytest.approx(short, abs=0.1)
-
-
-def blocks(params, x):
-    """Repetitions within modules within a repetition, a skip around each module."""
-    for k in range(4):
-        with tg.scope(f"block.{k}"):
-            with tg.scope("loop"):
-                h = x
-                for _ in range(5):
-                    h = np.tanh(h @ params["W"]) + h
-            with tg.scope("out"):
-                x = x + np.sin(h * params["s"])
-    return np.square(x).sum(axis=1).mean()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_folded_nothing_overlaps_and_all_comes_back(load, seed):
-    rng = np.random.default_rng(seed)
-    page = load(tg.draw(blocks, {"W": rng.normal(size=(2, 2)), "s": np.ones(2)}, rng.normal(size=(3, 2))))
-    start = page.evaluate(RECTANGLES).keys()
-    page.locator("#unfold-all").click()
-    everything = page.evaluate("Object.keys(data.boxes)")
-    assert sorted(shown(page)) == sorted(everything)
-    clusters = page.evaluate("Object.keys(data.clusters)")
-    assert page.evaluate("Object.values(data.clusters).filter(({ kind }) => kind === 'repeat').length") >= 2
-    for _ in range(12):
-        page.evaluate("(id) => picture.fold(id, !picture.folded.has(id))", clusters[rng.integers(len(clusters))])
-        assert_no_overlaps(page)
-        ends = {end for line in joined(page) for end in line}
-        assert {end if end in everything else f"{end}-folded" for end in ends} <= shown(page)
-    page.locator("#fold-all").click()
-    assert_no_overlaps(page)
-    page.reload()
-    page.wait_for_selector("body.ready")
-    assert page.evaluate(RECTANGLES).keys() == start
-
-
-def test_steps_of_what_is_folded_light_what_stands_for_them(load):
-    page = load(tg.draw(nested, *modules(), depth=0))
-    net = cluster(page, "net")
-    inside = page.evaluate(
-        "(net) => data.steps.findIndex(({ box }) => data.boxes[box].clusters.includes(net)) + 1", net
-    )
-    go(page, inside)
-    assert page.locator(f"#{net}-folded").get_attribute("class").split() == ["folded", "now"]
-
-
-# ------------------------------------------------------------------------------------------------ search, keys
-
-
-def test_search_fades_the_others_and_walks_through_the_hits(load):
-    page = load(tg.draw(nested, *modules(), depth=0))
-    page.keyboard.press("/")
-    page.keyboard.type("tanh")
-    assert page.locator("#hits").text_content() == "2 hits"
-    net = cluster(page, "net")
-    assert "hit" in page.locator(f"#{net}-folded").get_attribute("class")
-    page.keyboard.press("Enter")  # unfolds what the hit is in
-    assert page.locator("#hits").text_content() == "1 of 2"
-    assert page.locator(".hit").count() == 2
-    first = page.locator(".found").get_attribute("id")
-    assert "tanh" in page.locator("#card").inner_text()
-    page.keyboard.press("Enter")
-    assert page.locator(".found").get_attribute("id") != first
-    page.keyboard.press("Enter")
-    assert page.locator(".found").get_attribute("id") == first
-    faded = page.locator(f"#{titled(page, 'x')}").evaluate("(g) => getComputedStyle(g).opacity")
-    assert float(faded) < 0.5
-    page.keyboard.press("Escape")
-    assert page.locator(".searching").count() == 0
-    assert page.evaluate("document.activeElement.id") == first
-    page.keyboard.press("/")
-    page.keyboard.type("no such thing")
-    assert page.locator("#hits").text_content() == "0 hits"
-
-
-def test_everything_can_be_done_by_keyboard(load):
-    page = load(tg.draw(nested, *modules()))
-    net = cluster(page, "net")
-    page.locator("#stage").focus()
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == net  # the outermost frame comes first
-    assert "net" in page.locator("#card").inner_text()
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == f"{net}-folded"
-    assert page.locator(f"#{net}-folded").get_attribute("aria-expanded") == "false"
-    page.keyboard.press("Enter")
-    assert page.locator(f"#{net}").get_attribute("aria-expanded") == "true"
-    reached = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id"))
-    assert shown(page) <= reached
-    page.locator("#stage").focus()
-    place = "document.querySelector('#stage svg > g').getAttribute('transform')"
-    page.keyboard.press("0")
-    fitted = page.evaluate(place)
-    for key in ("ArrowLeft", "ArrowUp", "+", "-"):
-        before = page.evaluate(place)
-        page.keyboard.press(key)
-        assert page.evaluate(place) != before
-    page.keyboard.press("0")
-    assert page.evaluate(place) == fitted
-    page.keyboard.press(".")
-    page.keyboard.press(".")
-    page.keyboard.press(",")
-    assert page.locator("#slider").input_value() == "1"
-    page.locator("#slider").focus()
-    page.keyboard.press("ArrowRight")
-    assert page.locator("#slider").input_value() == "2"
-    page.keyboard.press("Space")
-    assert page.locator("#play").get_attribute("aria-label") == "Pause"
-    page.keyboard.press("Space")
-    page.keyboard.press("[")
-    assert page.locator("#example").input_value() == "4"
-    page.keyboard.press("a")
-    assert page.locator("#example").input_value() == ""
-    page.keyboard.press("?")
-    assert page.locator("#help").is_visible()
-    page.keyboard.press("Escape")
-    assert not page.locator("#help").is_visible()
-
-
-def test_wheel_and_drag_move_the_picture(load):
-    page = load(tg.draw(nested, *modules()))
-    box = page.locator(f"#{titled(page, 'x')}")
-    before = box.bounding_box()
-    page.mouse.move(before["x"] + 5, before["y"] + 5)
-    page.mouse.wheel(0, -240)
-    after = box.bounding_box()
-    assert after["width"] > 1.2 * before["width"]
-    assert (
-        after["x"] <= before["x"] + 5 <= after["x"] + after["width"]
-    ) is True  # what is under the pointer stays there
-    page.mouse.move(20, 400)
-    page.mouse.down()
-    page.mouse.move(120, 430, steps=4)
-    page.mouse.up()
-    moved = box.bounding_box()
-    assert moved["x"] - after["x"] == pytest.approx(100, abs=1)
-    assert moved["y"] - after["y"] == pytest.approx(30, abs=1)
-
-
 # ------------------------------------------------------------------------------------------------ names, sizes
 
 
@@ -573,6 +175,50 @@ def test_names_are_text_and_nothing_else(load, name):
     page.locator(".node").first.hover()
     shown_title = page.locator("#heading").text_content()
     assert shown_title == as_text or "surrogate" in name
+
+
+OPTIONS = [
+    {"view": "backward"}, {"view": "both"}, {"values": "numbers", "grads": "numbers"},
+    {"values": "heat", "grads": "heat"}, {"highlight": "W"}, {"contributions": True}, {"unfold": True}, {"limit": 3},
+    {"depth": 1, "example": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_with_every_option(load, options):
+    rng = np.random.default_rng(4)
+    page = load(tg.draw(blocks, {"W": rng.normal(size=(2, 2)), "s": np.ones(2)}, rng.normal(size=(3, 2)), **options))
+    assert_no_overlaps(page)
+    page.locator("#unfold-all").click()
+    assert_no_overlaps(page)
+    last = page.evaluate("data.steps.length")
+    for position in range(0, last + 1, 7):
+        go(page, position)
+    go(page, last)
+    assert page.locator("#parameters .complete").count() == 2
+
+
+def test_inside_vmap_and_with_examples_in_any_place(load):
+    def loss(params, x, y):
+        one = lambda xi: np.tanh(xi @ params["W"]).sum()  # noqa: E731
+        flat = (x.reshape(-1, 2) @ params["W"]).reshape(4, 3, 2)
+        return (
+            tg.vmap(one)(x).mean() + np.square(flat.transpose(1, 0, 2) - y[:, None, None]).mean(axis=(0, 2)).mean()
+        ) / 2
+
+    rng = np.random.default_rng(5)
+    params, x = {"W": rng.normal(size=(2, 2))}, rng.normal(size=(4, 3, 2))
+    page = load(tg.draw(loss, params, x, np.arange(3.0)))
+    for position in range(int(page.locator("#slider").get_attribute("max")) + 1):
+        go(page, position)
+    assert_shown(running(page, "W"), tg.grad(loss)(params, x, np.arange(3.0))["W"])
+
+
+def test_two_results(load):
+    w = tg.Tensor(np.ones(3), requires_grad=True, name="w")
+    page = load(tg.draw((w * 2.0).named("double"), np.square(w).sum().named("square")))
+    assert page.locator(".node.output").count() == 2
+    go(page, page.evaluate("data.steps.length"))
 
 
 def test_numbers_that_are_not_finite(load):

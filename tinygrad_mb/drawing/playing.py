@@ -180,9 +180,7 @@ class _Play:
         level = use.parent.level
         cotangent = step.cotangent if use.node.level else step.delta
         passed = unbroadcast(use.rule.pull(cotangent, use.node, use.node.saved), use.parent.shape)
-        while isinstance(
-            passed, Hidden
-        ):  # axes that vmap hides, and that the operand knows nothing of, are summed over
+        while isinstance(passed, Hidden):  # what vmap hides from the operand is summed over
             passed = passed.summed(passed._level) if passed._level > level else passed.dense()._data
         return np.asarray(passed)
 
