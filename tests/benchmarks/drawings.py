@@ -1,7 +1,7 @@
 """The time from a computed loss to its picture as SVG, beside torchviz and MyGrad's own drawer.
 
-Run with ``python tests/benchmarks/drawings.py``; it wants the program ``dot``, which all sides use.  Each picture is made
-in a process of its own, in turn with the others, after a first one that loads what there is to load, and given up
+Run with ``python tests/benchmarks/drawings.py``; it wants the program ``dot``, which all sides use.  Each picture is
+made in a process of its own, in turn with the others, after a first one that loads what there is to load, and given up
 after a minute.
 """
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .words import Grid
 
 _LONGEST = 48  # characters of a line that a picture shows
+_FONT = "Helvetica,Arial,sans-serif"
 _CELL = 9  # points of a cell of a heat map
 EXAMPLES, PLAIN, FLOW = "#0b7a75", "#555555", "#b3541e"  # lines: with examples, without, of backward
 BACK_FILL = "#fdeee2"
@@ -47,7 +48,7 @@ def digraph(view: View) -> Digraph:
     """The view as a ``graphviz.Digraph``."""
     from graphviz import Digraph
 
-    font = {"fontname": "Helvetica", "fontsize": "11"}
+    font = {"fontname": _FONT, "fontsize": "11"}
     graph = Digraph(
         "tinygrad_mb",
         graph_attr={
@@ -55,7 +56,7 @@ def digraph(view: View) -> Digraph:
             "nodesep": "0.2", "label": _legend(view), "labelloc": "b",
         },
         node_attr={**font, "margin": "0.12,0.06"},
-        edge_attr={"arrowsize": "0.7", "color": PLAIN, "fontname": "Helvetica", "fontsize": "9"},
+        edge_attr={"arrowsize": "0.7", "color": PLAIN, "fontname": _FONT, "fontsize": "9"},
     )  # fmt: skip
     clusters: dict[str, Digraph] = {frame.id: _cluster(frame) for frame in view.frames}
     for box in view.boxes:
@@ -115,25 +116,21 @@ def _side(side: Side, box: Box) -> str:
     lines = [first]
     if side.formula:
         lines.append(_small(text(side.formula)))
-    if side.shape:
-        lines.append(_small("".join(_part(part.text, part.marked) for part in side.shape)))
+    if side.shape.text:
+        lines.append(_small(text(side.shape.text), EXAMPLES if side.shape.marked else ""))
     for line in side.lines:
         markup = f"<I>{text(line.text)}</I>" if line.kind == "note" else text(line.text)
-        lines.append(_small(markup, line.kind == "sum"))
+        lines.append(_small(markup, SUM_LINE if line.kind == "sum" else ""))
     if not side.grids:
         return "<BR/>".join(lines)
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in ["<BR/>".join(lines), *map(_grid, side.grids)])
     return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>'
 
 
-def _small(markup: str, strong: bool = False) -> str:
-    colour = SUM_LINE if strong else "#444444"
+def _small(markup: str, strong: str = "") -> str:
+    """Small print, in bold where it has a colour."""
     inner = f"<B>{markup}</B>" if strong else markup
-    return f'<FONT POINT-SIZE="9" COLOR="{colour}">{inner}</FONT>'
-
-
-def _part(piece: str, marked: bool) -> str:
-    return f'<FONT COLOR="{EXAMPLES}"><B>{text(piece)}</B></FONT>' if marked else text(piece)
+    return f'<FONT POINT-SIZE="9" COLOR="{strong or "#444444"}">{inner}</FONT>'
 
 
 def _grid(grid: Grid) -> str:

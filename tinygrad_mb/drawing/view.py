@@ -18,7 +18,7 @@ from ..graph import Node
 from . import words
 from .facts import Facts, Sum
 from .folding import Folding, Group, fold
-from .words import Grid, Part
+from .words import Grid, Shape
 
 Kind = Literal["parameter", "data", "constant", "operation", "output", "folded"]
 Direction = Literal["forward", "backward", "both"]
@@ -51,7 +51,7 @@ class Side(NamedTuple):
     title: str
     named: bool
     formula: str
-    shape: tuple[Part, ...]
+    shape: Shape
     lines: tuple[Line, ...]
     grids: tuple[Grid, ...]
 
@@ -249,12 +249,12 @@ class _Builder:
             return (self._delta(node),)
         return (self._value(node), self._delta(node))
 
-    def _shape(self, node: Node, beside: Any = None) -> tuple[Part, ...]:
+    def _shape(self, node: Node, beside: Any = None) -> Shape:
         facts, example = self.facts, self.options.example
         shape, axis = (node if beside is None else beside).shape, facts.axis(node, beside)
         if axis is not None and example is not None:
             shape, axis = facts.of_example(node, np.broadcast_to(0.0, shape), example, beside).shape, None
-        return words.shape_parts(shape, axis, facts.examples, facts.hidden(node) if beside is None else 0)
+        return words.shape_of(shape, axis, facts.examples, facts.hidden(node) if beside is None else 0)
 
     def _value(self, node: Node) -> Side:
         text = "" if node.op is None else call_of(node, self._inside(node), self._label)
@@ -298,7 +298,7 @@ class _Builder:
         name = self._label(node)
         title = f"∂{self._result}/∂{name}" if node.op is None else f"δ{name}"
         if step is None:
-            return Side("", False, "", (), (Line("no gradient flows here", "note"),), ())
+            return Side("", False, "", Shape(), (Line("no gradient flows here", "note"),), ())
         parts = []
         for use in step.received[:_MOST_USES]:
             label = self._label_of_twin
@@ -449,13 +449,13 @@ class _Builder:
 
     def _leaf_sides(self, node: Node, title: str, named: bool, stub: bool, alike: int) -> tuple[Side, ...]:
         if stub:
-            side = Side(title, named, "", (), (), ())
-            delta = Side(f"∂{self._result}/∂{title}" if node.plan is not None else "", named, "", (), (), ())
+            side = Side(title, named, "", Shape(), (), ())
+            delta = Side(f"∂{self._result}/∂{title}" if node.plan is not None else "", named, "", Shape(), (), ())
         else:
             value = self._value(node)
             lines = (Line(f"{alike} alike, the first is shown", "note"),) if alike > 1 else value.lines
             side = value._replace(title=title, named=named, lines=lines)
-            delta = Side("", False, "", (), (), ())
+            delta = Side("", False, "", Shape(), (), ())
             if node.plan is not None:
                 delta = self._delta(node)._replace(title=f"∂{self._result}/∂{title}")
         if self.options.view == "both":

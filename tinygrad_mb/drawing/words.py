@@ -14,10 +14,10 @@ _CELLS = 16  # along each axis of one that is shown as heat
 Label = Callable[[Any], str]
 
 
-class Part(NamedTuple):
-    """A piece of a line; ``marked`` if it is about the examples."""
+class Shape(NamedTuple):
+    """A shape as text; ``marked`` if examples stand along one of its axes."""
 
-    text: str
+    text: str = ""
     marked: bool = False
 
 
@@ -39,19 +39,15 @@ def number(x: Any) -> str:
     return f"{float(x) + 0.0:.3g}"  # no "-0"
 
 
-def shape_parts(shape: tuple[int, ...], axis: int | None, examples: int, hidden: int = 0) -> tuple[Part, ...]:
-    """A shape, in which the axis of examples reads ``m=32``."""
-    parts = [Part(f"m={hidden}", True), Part(" × ")] if hidden else []  # noqa: RUF001
-    if not shape:
-        return (*parts, Part("scalar"))
-    parts.append(Part("("))
-    for k, n in enumerate(shape):
-        if k == axis and examples and n % examples == 0:
-            parts.append(Part(f"m={n}" if n == examples else f"m·{n // examples}={n}", True))
-        else:
-            parts.append(Part(str(n)))
-        parts.append(Part(", " if k + 1 < len(shape) else ",)" if len(shape) == 1 else ")"))
-    return tuple(parts)
+def shape_of(shape: tuple[int, ...], axis: int | None, examples: int, hidden: int = 0) -> Shape:
+    """A shape, in which the axis of examples reads ``m=32``; ``hidden`` is the length of what vmap hides."""
+    sizes = [str(n) for n in shape]
+    marked = axis is not None and examples > 0 and shape[axis] % examples == 0
+    if axis is not None and marked:
+        n = shape[axis]
+        sizes[axis] = f"m={n}" if n == examples else f"m·{n // examples}={n}"
+    text = f"({', '.join(sizes)}{',' * (len(sizes) == 1)})" if sizes else "scalar"
+    return Shape(f"m={hidden} × {text}" if hidden else text, marked or hidden > 0)  # noqa: RUF001
 
 
 def local(name: str, titles: Sequence[str]) -> str:
