@@ -1,6 +1,7 @@
 """The programs in README.md and on the site's pages do what the pages say."""
 
 import doctest
+import html
 import re
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def test_every_program_of_a_page_gives_the_output_shown(page):
     report: list[str] = []
     outcome = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(program, out=report.append)
     assert not outcome.failed, "".join(report)
+
+
+def test_the_picture_in_the_readme_is_the_one_that_its_program_draws():
+    text = re.sub(r"^ *```.*$", "", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    program = doctest.DocTestParser().get_doctest(text, {}, "README", None, 0)
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(program, clear_globs=False)
+    picture = (ROOT / "docs" / "graph.svg").read_text()
+    source = program.globs["picture"].source
+    assert sorted(re.findall(r'<g id="([ne]\w+)"', picture)) == sorted(re.findall(r"\bid=(\w+)", source))
+    texts = [html.unescape(part).strip() for part in re.findall(r"<text[^>]*>([^<]*)</text>", picture)]
+    assert "Σ m=4 · axis 0" in texts
+    assert all(part in html.unescape(source) for part in texts)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
