@@ -355,6 +355,7 @@ def test_what_backward_has_left_and_what_it_has_not():
 def test_one_example():
     picture = seen(example=2, values="numbers")
     found = by_title(picture)
+    assert "example 2 of m=5: its own numbers, its part of each sum" in picture.notes
     assert shape_of(found["x"].sides[0]) == "(3,)"
     assert found["x"].sides[0].grids[0].rows == (tuple(f"{v:.3g}" for v in X[2]),)
     assert found["y"].sides[0].grids[0].rows == (("2",),)
@@ -407,6 +408,7 @@ def test_backward_names_each_cotangent_and_how_it_is_made():
     assert found["δlosses"].sides[0].formula == "= 0.2 δloss"
     assert found["δh"].sides[0].formula.startswith("= δ#")
     assert found["∂loss/∂W"].sides[0].formula.startswith("= xᵀ δ#")
+    assert found["∂loss/∂b"].sides[0].formula.endswith(", Σ over axis 0")
     assert shape_of(found["δh"].sides[0]) == "(m=5, 4)"
     assert all(edge.carries for edge in picture.edges)
 

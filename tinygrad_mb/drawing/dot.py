@@ -206,7 +206,9 @@ def _legend_cells(view: View) -> Iterator[str]:
         if kind in kinds and kind != "constant":
             yield f'<TD BORDER="1" COLOR="{style.line}" BGCOLOR="{style.fill}">{style.meaning}</TD>'
     if view.examples:
-        yield f'<TD><FONT COLOR="{EXAMPLES}"><B>━━ m={view.examples}</B></FONT>: each example has its own part</TD>'
+        line = f'<FONT COLOR="{FLOW if view.direction == "backward" else EXAMPLES}"><B>━━</B></FONT>'
+        size = f'<FONT COLOR="{EXAMPLES}"><B>m={view.examples}</B></FONT>'
+        yield f"<TD>{line} {size}: each example has its own part</TD>"
     if view.direction != "forward":
         yield f'<TD><FONT COLOR="{FLOW}"><B>⟵ δ</B></FONT>: backward</TD>'
     if any(edge.badge is not None for edge in view.edges):

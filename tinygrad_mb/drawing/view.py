@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..calls import call_of, shown
+from ..derivation.contributions import Use
 from ..derivation.rule_formulas import rule_formula
 from ..graph import Node
 from . import words
@@ -189,6 +190,8 @@ class _Builder:
         for edge in self.edges.values():
             edge.badge = self._badge(edge.uses)
         notes = list(folding.notes)
+        if self.options.example is not None:
+            notes.append(f"example {self.options.example} of m={facts.examples}: its own numbers, its part of each sum")
         if not facts.examples and any(
             node.plan is not None and node.op is not None and node.shape for node in facts.nodes
         ):
@@ -303,7 +306,7 @@ class _Builder:
         for use in step.received[:_MOST_USES]:
             label = self._label_of_twin
             found = rule_formula(use.node, use.rule, use.node.saved, label, delta=f"δ{label(use.node)}")
-            parts.append(found.text)
+            parts.append(found.text + _summed(use))
         more = len(step.received) - len(parts)
         lines = [Line(f"+ {text}") for text in parts[1:]] + ([Line(f"+ {more} more uses")] if more > 0 else [])
         text = f"= {parts[0]}" if parts else "= 1"
@@ -480,6 +483,12 @@ class _Builder:
             side = Side(name or "constant", bool(name), "", self._shape(node, array), (), grids)
             self.boxes[id_] = Box(id_, "data" if name else "constant", (side,), (), node=node, array=array)
             self.edges[id_, self.ids[node], False] = Edge(id_, self.ids[node], False, axis is not None)
+
+
+def _summed(use: Use) -> str:
+    """The axes that are summed over after the rule, since broadcasting made them."""
+    axes = ", ".join(map(str, use.summed))
+    return f", Σ over ax{'i' if len(use.summed) == 1 else 'e'}s {axes}" if axes else ""
 
 
 def _many(n: int, what: str) -> str:
