@@ -112,6 +112,21 @@ def test_data_in_another_shape_are_the_same_data():
     assert titles(one, np.ones(6), images) == ["images"]
 
 
+def test_arguments_without_names_get_the_usual_ones():
+    assert titles(lambda p, *batch: ((batch[0] @ p) * batch[1]).mean(), np.ones(3), X, Y) == ["x", "y"]
+    assert titles(lambda *everything: (everything[1] @ everything[0]).mean(), np.ones(3), X) == ["x"]
+
+
+def test_data_inside_vmap_have_their_names_and_what_is_hidden():
+    def loss(w, x, y):
+        return tg.vmap(lambda row, target: np.square(row @ w - target))(x, y).mean()
+
+    outputs, data = record(loss, np.ones(3), X, Y)
+    shapes = {box.sides[0].title: box.sides[0].shape.text for box in view(Facts([outputs[0].node], data)).boxes}
+    assert (shapes["x"], shapes["y"], shapes["w"]) == ("m=5 × (3,)", "m=5 × scalar", "(3,)")  # noqa: RUF001
+    assert shapes["x @ w"] == "m=5 × scalar"  # noqa: RUF001
+
+
 def test_labels_are_recognised():
     labels = np.array([0, 1, 1, 0, 1])
 

@@ -128,7 +128,7 @@ def argument_names(fn: Callable[..., Any], count: int) -> list[str]:
         parameters = []
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [p.name for p in parameters if p.kind in kinds][:count]
-    defaults = ["params", "x", "y", *[f"data{k}" for k in range(3, count)]]
+    defaults = ["params", "x", "y", *[f"data{k}" for k in range(3, 2 * count)]][len(names) :]
     return [*names, *[name for name in defaults if name not in names]][:count]
 
 

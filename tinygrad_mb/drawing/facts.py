@@ -161,9 +161,14 @@ class Facts:
     def hidden(self, node: Node) -> int:
         """The length of the axes that vmap hides from a node; 0 where it hides none."""
         step = self._steps.get(node)
-        if step is None or not node.level or not isinstance(step.delta, np.ndarray):
+        if node.op is None and isinstance(node.value, Hidden):
+            shape = np.shape(bare(node.value))
+        elif step is not None and node.level and isinstance(step.delta, np.ndarray):
+            shape = step.delta.shape
+        else:
             return 0
-        return int(np.prod(step.delta.shape[: step.delta.ndim - len(node.shape)], dtype=int))
+        hidden = shape[: len(shape) - len(node.shape)]
+        return int(np.prod(hidden, dtype=int)) if hidden else 0
 
     @cached_property
     def _places(self) -> dict[Node, Rows]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..autodiff import bare
 from ..calls import call_of, shown
 from ..derivation.contributions import Use
 from ..derivation.rule_formulas import rule_formula
@@ -345,7 +346,7 @@ class _Builder:
         return self._label(self.facts.original(x) if isinstance(x, Node) else x)
 
     def _data_name(self, node: Node) -> str | None:
-        return words.name_of(node.value, self.facts.data) if node.op is None and node.plan is None else None
+        return words.name_of(bare(node.value), self.facts.data) if node.op is None and node.plan is None else None
 
     # --------------------------------------------------------------------------------------- operands
 
