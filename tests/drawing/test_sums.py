@@ -209,14 +209,32 @@ def test_labels_in_an_index_have_the_axis_of_examples():
     assert facts.of_example(picked, labels, 3, labels) == labels[3]
 
 
-def test_a_mask_is_told_from_what_has_no_examples():
+@pytest.mark.parametrize("m", [3, 5])
+def test_a_mask_of_each_example_is_told_from_one_for_all(m):
     def loss(p, x, mask):
         causal = np.tri(3, dtype=bool)
         return np.where(causal, np.where(mask[:, None, None], (x @ p["W"])[:, None], 0.0), 1.0).sum(axis=(1, 2)).mean()
 
-    facts = facts_of(loss, {"W": np.ones((3, 3))}, X, np.arange(5) > 2)
+    facts = facts_of(loss, {"W": np.ones((3, 3))}, X[:m], np.arange(m) > 1)
     axes = {node.shape: facts.axis(node) for node in facts.nodes if node.dtype == bool}
-    assert axes == {(5, 1, 1): 0, (3, 3): None}
+    assert axes == {(m, 1, 1): 0, (3, 3): None}
+
+
+def test_axes_of_one_length_are_not_confused():
+    def loss(p, x, labels):
+        z = np.swapaxes(np.eye(5) @ np.tanh(p["W"] @ x.T), 0, 1) @ p["V"]
+        return tg.nn.cross_entropy(z, labels).mean()
+
+    x = np.random.default_rng(0).normal(size=(5, 5))
+    facts = facts_of(loss, {"W": np.eye(5), "V": np.eye(5)}, x, np.arange(5))
+    assert [facts.axis(node) for node in facts.nodes if node.op is not None] == [1, 1, 1, 0, 0, 0, None]
+    assert [facts.axis(node) for node in facts.nodes if node.op is None] == [
+        None,
+        None,
+        1,
+        None,
+        0,
+    ]  # W, V, x, eye, labels
 
 
 def test_convolutions_sum_over_examples_at_kernels_and_biases():

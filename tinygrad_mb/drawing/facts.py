@@ -201,23 +201,21 @@ class Facts:
         except Exception:  # no rule, or one that does not like ones
             passed = None
         if not isinstance(passed, Rows):
-            labels = node.inputs[position].dtype.kind in "iub"
-            return self._of_labels(step, shape, level) if labels else None
+            labels = node.inputs[position].dtype.kind in "iub"  # a mask, too, which is broadcast
+            return self._of_labels(step, shape, len(node.shape) - len(shape), level) if labels else None
         axis = passed.axis - (len(passed.shape) - len(shape))
         if axis < 0 or shape[axis] != passed.shape[passed.axis]:
             return None
         return Rows(np.broadcast_to(0.0, shape), level, axis, passed.examples, passed._after)
 
-    def _of_labels(self, step: Step, shape: tuple[int, ...], level: int) -> Rows | None:
-        """Where the examples stand in whole numbers: as in the first axes of the result, else in its last ones."""
+    def _of_labels(self, step: Step, shape: tuple[int, ...], shift: int, level: int) -> Rows | None:
+        """Where the examples stand in whole numbers whose first axis is that of the result with number ``shift``."""
         assert step.places is not None
-        result, at, after = step.places.shape, step.places.axis, step.places._after
-        for axis in (at, at - len(result) + len(shape)):
-            if 0 <= axis < len(shape) and shape[axis] == result[at]:
-                return Rows(np.broadcast_to(0.0, shape), level, axis, self.examples, after)
-        if shape[0] == self.examples:
-            return Rows(np.broadcast_to(0.0, shape), level, 0, self.examples)
-        return None
+        places = step.places
+        axis = places.axis - shift
+        if not 0 <= axis < len(shape) or shape[axis] != places.shape[places.axis]:
+            return None
+        return Rows(np.broadcast_to(0.0, shape), level, axis, self.examples, places._after)
 
     @staticmethod
     def _saved_of_twin(node: Node, position: int) -> Any:
@@ -253,7 +251,7 @@ class Facts:
         step = self._steps.get(node)
         if step is None or step.places is None or not beside.ndim or beside.dtype.kind not in "iub":
             return None
-        return self._of_labels(step, beside.shape, 0)
+        return self._of_labels(step, beside.shape, 0, 0)
 
     def mixes(self, node: Node) -> bool:
         """Whether parts of other examples' losses come in at an example's places here."""
