@@ -464,6 +464,18 @@ def test_a_path_from_a_parameter_to_the_loss():
         assert edge.state == ("path" if on else "faded")
 
 
+def test_labels_are_on_no_path():
+    def classify(W, x, labels):
+        losses = tg.nn.cross_entropy(x @ W, labels)
+        picked = losses[np.array([0, 2])].named("picked")
+        return picked.mean()
+
+    facts = facts_of(classify, np.ones((3, 2)), X, np.array([0, 1, 1, 0, 1]))
+    picture = view(facts)
+    mark(picture, facts, "W")
+    assert {box.sides[0].title for box in picture.boxes if box.state == "faded"} == {"x", "labels", "constant"}
+
+
 def test_paths_of_several_values_and_of_tensors():
     assert states(highlighted(["W", "b"]))["v"] == "faded"
     assert states(highlighted(("W", "v")))["v"] == states(highlighted(("W", "v")))["W"] == "path"

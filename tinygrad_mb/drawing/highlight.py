@@ -22,7 +22,7 @@ def mark(view: View, facts: Facts, wanted: Any) -> None:
         if any(isinstance(x, Node) and x in reached for x in node.inputs):
             reached.add(node)
     for box in view.boxes:
-        box.state = "path" if box.node in reached else "faded"
+        box.state = "path" if box.node in reached and box.array is None else "faded"
     states = {box.id: box.state for box in view.boxes}
     for edge in view.edges:
         edge.state = "path" if states[edge.source] == states[edge.target] == "path" else "faded"
@@ -47,5 +47,5 @@ def _by_report(view: View, report: Any) -> None:
     if report.first is not None:
         states[report.first] = "first wrong"
     for box in view.boxes:
-        if box.node is not None and box.node.name is not None and not box.stub:
+        if box.node is not None and box.node.name is not None and box.array is None and not box.stub:
             box.state = states.get(box.node.name, "")
