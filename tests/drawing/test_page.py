@@ -66,6 +66,8 @@ def test_backward_steps_show_the_deltas_and_what_each_example_contributes(load):
     for title, delta in deltas.items():
         go(page, next(at for name, at in positions.items() if name.split(" = ")[0] == title))
         assert_shown(numbers(page, "#step", "δ"), delta)
+    go(page, min(positions.values()))
+    assert page.locator("#step h2").text_content() == f"Backward 1 of {len(positions)}"
     go(page, positions["h @ W2"])
     assert page.locator("#step .passed code").all_text_contents() == ["δ W2ᵀ", "hᵀ δ"]
     assert page.locator("#step .badge").all_text_contents() == ["Σ 5 examples"]

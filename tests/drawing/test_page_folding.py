@@ -83,6 +83,10 @@ def test_a_folded_repeat_shows_its_first_turn(load):
     assert page.locator(".edge.again").count() == 1  # from the state to the next turn
     assert_no_overlaps(page)
     few, short = shown(page), height(page)
+    for position, op in enumerate(page.evaluate("data.steps.map(({ box }) => data.boxes[box].op)"), start=1):
+        go(page, position)
+        assert page.evaluate("data.boxes[document.querySelector('.node.now').id].op") == op
+    go(page, 0)
     page.locator("#unfold-all").click()
     assert page.locator(".node:not(.gone)", has_text="tanh").count() == 8
     assert page.locator(".edge.joined").count() == 0
@@ -111,6 +115,7 @@ def test_whatever_is_folded_nothing_overlaps_and_all_comes_back(load, seed):
         assert {end if end in everything else f"{end}-folded" for end in ends} <= shown(page)
     page.locator("#fold-all").click()
     assert_no_overlaps(page)
+    assert sum(id_.endswith("-folded") for id_ in shown(page)) <= 2  # those of later turns are not shown, folded or not
     page.reload()
     page.wait_for_selector("body.ready")
     assert page.evaluate(RECTANGLES).keys() == start
