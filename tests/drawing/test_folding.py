@@ -190,6 +190,11 @@ def test_depth_folds_what_lies_deeper():
     assert tree(opened.root)[0][1][3] == ("blocks.3", ["first", "tanh", "second", "add"])
 
 
+def test_a_name_that_nothing_has_is_an_error():
+    with pytest.raises(ValueError, match=r"unfold: nothing is called 'decoder'; there is 'Net', 'Net/blocks.0', "):
+        fold(net([6] * 12), unfold=["decoder"])
+
+
 @pytest.mark.parametrize(
     "names", [True, "blocks.5", {"Net/blocks.5"}, ["blocks.0 … blocks.11"], {"blocks.0 … blocks.11  × 12"}]
 )
@@ -475,5 +480,6 @@ def test_random_programs(part, limit, depth, all_turns):
     if all_turns and len(nodes) <= limit and depth is None:
         assert folding.shown == {node: node for node in nodes}
     if not all_turns:
-        checked(nodes, limit=limit, unfold={"cell", "block.1"})
+        scopes = {scope for node in nodes for scope in node.scope.split("/")}
+        checked(nodes, limit=limit, unfold={"cell", "block.1"} & scopes)
         checked(nodes)

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, TypeGuard
 import numpy as np
 
 from ..graph import Node
+from ..wording import listed
 from .turns import Run, Wiring, adds_up_examples, runs
 
 _SAVING = 8  # boxes that are worth folding a repetition
@@ -91,7 +92,7 @@ def fold(
     ``unfold`` names modules, by name or path, and repetitions, by title, that are to be shown in full, whatever the
     limit; True shows the turns of all repetitions.
 
-    Raises ``ValueError`` for a negative depth, or a limit below 1.
+    Raises ``ValueError`` for a negative depth, a limit below 1, and a name that nothing has.
 
     >>> import tinygrad_mb as tg
     >>> from tinygrad_mb.graph import ancestors
@@ -109,6 +110,7 @@ def fold(
     folder = _Folder(nodes, depth, names)
     if unfold is not True:
         folder.find_repetitions()
+    folder.refuse_unknown()
     folder.fit(limit)
     return folder.folding()
 
@@ -119,6 +121,7 @@ class _Folder:
     def __init__(self, nodes: Sequence[Node], depth: int | None, names: set[str]) -> None:
         self.nodes = nodes
         self.names = names
+        self.titles: set[str] = set()  # all that can be named
         self.wiring = Wiring(nodes)
         self.named: set[Group] = set()  # modules that the user named
         self.open: set[Group] = set()  # those, and the ones around them
@@ -155,6 +158,8 @@ class _Folder:
         """Finish the innermost module."""
         module = around.pop()
         module.span = module.span[0], end
+        if module is not self.root:
+            self.titles |= {module.title, module.scope}
         if not self.names.isdisjoint((module.title, module.scope)):
             self.named.add(module)
             self.open.update([module, *around])
@@ -204,9 +209,18 @@ class _Folder:
         if adds_up_examples(self.wiring, self.nodes, start, second - start):
             times += " examples"
         title = f"{name}  {times}" if name else times
-        if not self.names.isdisjoint((title, name, times)):
+        called = {title, times, *([name] if name else [])}
+        self.titles |= called
+        if not self.names.isdisjoint(called):
             return None
         return Group("repeat", title, group.scope, True, self.nodes, (start, starts[run.end]), turns[0], turns)
+
+    def refuse_unknown(self) -> None:
+        """Raise ``ValueError`` for names to unfold that nothing has."""
+        unknown = sorted(self.names - self.titles)
+        if unknown:
+            there = listed([repr(title) for title in sorted(self.titles)]) or "no module, and no repetition"
+            raise ValueError(f"unfold: nothing is called {unknown[0]!r}; there is {there}")
 
     # --------------------------------------------------------------------------------------------- limit
 
