@@ -323,6 +323,28 @@ def test_a_leaf_and_its_node_make_no_cycle():
         gc.enable()
 
 
+def test_gradients_of_several_outputs_are_those_of_their_sum():
+    rng = np.random.default_rng(1)
+    X, W = rng.normal(size=(4, 3)), tg.Tensor(rng.normal(size=(3, 2)), requires_grad=True)
+    h = np.tanh(X @ W)
+    outputs = [h.sum(), h, np.square(h).sum(axis=1).mean(), h]
+    facts = Facts([t.node for t in outputs])
+    assert len(facts.roots) == 3
+    assert facts.examples == 4
+    expected = X.T @ ((2.0 + h.data / 2) * (1 - h.data**2))
+    found = facts.delta(W.node)
+    assert (found.dtype, found.shape) == (np.float64, (3, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_outputs_of_batches_of_different_sizes_are_not_told_apart():
+    w = tg.Tensor(np.ones(3), requires_grad=True)
+    losses = [np.square(tg.Tensor(np.ones((m, 3))) @ w).mean() for m in (10, 5)]
+    for outputs in (losses, losses[::-1]):
+        facts = Facts([t.node for t in outputs])
+        assert (facts.examples, facts.reason) == (0, "arrays of 5 and of 10 rows are reduced to the loss")
+
+
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
 def test_copies_of_leaves_know_their_own_values(make):
     w = parameter([1.0, 2.0], "w")

@@ -218,9 +218,11 @@ def test_inside_vmap_and_with_examples_in_any_place(load):
 
 def test_two_results(load):
     w = tg.Tensor(np.ones(3), requires_grad=True, name="w")
-    page = load(tg.draw((w * 2.0).named("double"), np.square(w).sum().named("square")))
+    page = load(tg.draw((w * 2.0).named("double"), np.square(w).sum().named("square"), w))
     assert page.locator(".node.output").count() == 2
+    assert page.locator("#step .note").first.text_content() == "gradients are those of the sum of all results"
     go(page, page.evaluate("data.steps.length"))
+    assert_shown(running(page, "w"), np.full(3, 2.0 + 2.0 + 1.0))
 
 
 def test_numbers_that_are_not_finite(load):

@@ -1,7 +1,5 @@
 """Random programs drawn with random options: a picture comes, dot accepts it, and every parameter is in it."""
 
-# ruff: noqa: RUF001
-
 import shutil
 import subprocess
 from xml.etree import ElementTree
@@ -27,7 +25,7 @@ options = st.fixed_dictionaries(
         "contributions": st.booleans(),
         "depth": st.sampled_from([None, 0, 1, 2]),
         "limit": st.sampled_from([1, 2, 7, 150]),
-        "unfold": st.sampled_from([(), True, "block", ["block.1", "× 3"]]),
+        "unfold": st.sampled_from([(), True, ["block.0"]]),
     }
 )
 names = st.text(max_size=6)
@@ -100,6 +98,8 @@ def test_functions_of_a_batch(program, steps, reduction, m, options):
     params = {"W": rng.normal(size=(2, 3)), "U": rng.normal(size=(3, 3)), "b": np.zeros(3)}
     if m == 0:  # what is no number has no maximum
         reduction = REDUCTIONS[2]
+    if not steps:
+        options["unfold"] = ()
     loss = Batch(program, steps, reduction)
     with np.errstate(all="ignore"):
         drawing = tg.draw(loss, params, rng.normal(size=(m, 2)), **options)
@@ -121,8 +121,8 @@ def test_tensors(data, shape, program, name, options, when, dtype):
     size = int(np.prod(shape))
     array = np.array(data.draw(st.lists(st.integers(-16, 16), min_size=size, max_size=size)), dtype).reshape(shape) / 8
     x = tg.Tensor(array.astype(dtype), requires_grad=True, name=name)
-    with tg.scope("block"):
-        y = execute(program, x)
+    with tg.scope("block.0"):
+        y = execute(program, x) + 0.0
     if when != "before":
         y.backward(retain_graph=when == "kept")
     before = [(node, node.name, node.saved, node.grad, node.held) for node in ancestors(y.node)]

@@ -209,6 +209,16 @@ def test_labels_in_an_index_have_the_axis_of_examples():
     assert facts.of_example(picked, labels, 3, labels) == labels[3]
 
 
+def test_only_what_meets_over_the_examples_is_said_to():
+    def loss(W, x):
+        h = np.tanh(x @ W)
+        return h.sum() + h.max(axis=1).mean()
+
+    outputs, data = record(loss, np.eye(3), np.ones((5, 3)))
+    told = [line.text for box in view(Facts([t.node for t in outputs], data)).boxes for line in box.sides[0].lines]
+    assert [text for text in told if "over the" in text] == ["Σ over the m=5 examples", "mean over the m=5 examples"]
+
+
 @pytest.mark.parametrize("m", [3, 5])
 def test_a_mask_of_each_example_is_told_from_one_for_all(m):
     def loss(p, x, mask):

@@ -125,7 +125,7 @@ class Step:
 
 
 class Walk:
-    """All steps of backward from a loss, the newest value first.
+    """All steps of backward from a loss, or from the sum of several outputs, the newest value first.
 
     steps     by their values
     starts    the losses of the examples, along their first axis
@@ -135,16 +135,17 @@ class Walk:
     Raises ``GraphFreedError`` if an earlier backward has freed what the rules need.
     """
 
-    def __init__(self, root: Node) -> None:
-        if root.level:
-            raise errors.NotDifferentiableError(
-                f"explain: {errors.describe_node(root)} was computed inside vmap, where a line stands for all examples "
-                "at once: explain a loss that is computed outside"
-            )
-        nodes = differentiable_ancestors([root])
-        deltas = autodiff.gradient({root: np.ones(root.shape, root.dtype)}, nodes)
+    def __init__(self, *roots: Node) -> None:
+        for root in roots:
+            if root.level:
+                raise errors.NotDifferentiableError(
+                    f"explain: {errors.describe_node(root)} was computed inside vmap, where a line stands for all "
+                    "examples at once: explain a loss that is computed outside"
+                )
+        nodes = differentiable_ancestors(roots)
+        deltas = autodiff.gradient({root: np.ones(root.shape, root.dtype) for root in roots}, nodes)
         self.steps = {node: Step(node, deltas[node]) for node in nodes}
-        self.starts, self.examples, self.reason = _losses(root, nodes)
+        self.starts, self.examples, self.reason = _losses(roots, nodes)
         level = new_level()
         for node in self.starts:
             self.steps[node].places = Rows(deltas[node], level, 0, self.examples)
@@ -178,28 +179,27 @@ def _broadcast_axes(shape: tuple[int, ...], parent: tuple[int, ...]) -> tuple[in
     return tuple(k for k, n in enumerate(shape) if k < lead or n != parent[k - lead])
 
 
-def _losses(root: Node, nodes: Sequence[Node]) -> tuple[list[Node], int, str]:
+def _losses(roots: Sequence[Node], nodes: Sequence[Node]) -> tuple[list[Node], int, str]:
     """The arrays of one loss for each example, how many examples there are, and if there are none, why.
 
     They are what the loss, or the numbers that it is computed from, are reductions of, where they depend on data of
-    that length.  NB: a penalty on weights that is made with constants of the same length would be taken for one, too.
+    that length; and outputs that are arrays.  NB: a penalty on weights that is made with constants of the same length
+    would be taken for one, too.
     """
     if any(node.level for node in nodes):
         return [], 0, "a part of the loss is computed inside vmap"
-    if root.shape:
-        found = [root]
-    else:
-        found, scalars, seen = [], [root], {root}
-        for scalar in scalars:  # grows on the way
-            for rule in scalar.plan.rules:  # type: ignore[union-attr]
-                parent = scalar.inputs[rule.position]
-                if parent in seen:
-                    continue
-                seen.add(parent)
-                if not parent.shape:
-                    scalars.append(parent)
-                elif _is_of_data(parent):
-                    found.append(parent)
+    found = [root for root in roots if root.shape and (len(roots) == 1 or _is_of_data(root))]
+    scalars, seen = [root for root in roots if not root.shape], set(roots)
+    for scalar in scalars:  # grows on the way
+        for rule in scalar.plan.rules:  # type: ignore[union-attr]
+            parent = scalar.inputs[rule.position]
+            if parent in seen:
+                continue
+            seen.add(parent)
+            if not parent.shape:
+                scalars.append(parent)
+            elif _is_of_data(parent):
+                found.append(parent)
     sizes = sorted({node.shape[0] for node in found})
     if len(sizes) > 1:
         return [], 0, f"arrays of {' and of '.join(map(str, sizes))} rows are reduced to the loss"

@@ -35,7 +35,7 @@ class Sum(NamedTuple):
 
 
 class Facts:
-    """What is known of all that ``roots`` were computed from.
+    """What is known of all that ``roots`` were computed from; δ are derivatives of their sum.
 
     nodes     oldest first
     data      the names of arrays that take part, and the arrays
@@ -46,7 +46,7 @@ class Facts:
     """
 
     def __init__(self, roots: Sequence[Node], data: Sequence[tuple[str, Any]] = ()) -> None:
-        self.roots = list(roots)
+        self.roots = list(dict.fromkeys(roots))
         self.nodes = ancestors(*roots)[::-1]
         self.data = list(data)
         self.examples, self.reason, self.numbers = 0, "nothing here requires a gradient", True
@@ -56,9 +56,9 @@ class Facts:
         self._values: dict[Node, Any] = {}
         twins, self.numbers = self._ready()
         self._originals = {twin: node for node, twin in twins.items()}
-        for root in self.roots:
-            if root.plan is not None:
-                self._follow(root, twins)
+        starts = [twins[root] for root in self.roots if root.plan is not None]
+        if starts:
+            self._follow(starts)
 
     # ---------------------------------------------------------------------------------------- the walks
 
@@ -89,30 +89,28 @@ class Facts:
         value = self.value(x) if isinstance(x, Node) else x
         return (np.ones(x.shape, x.dtype), False) if value is None else (value, True)
 
-    def _follow(self, root: Node, twins: dict[Node, Node]) -> None:
+    def _follow(self, starts: Sequence[Node]) -> None:
         originals = self._originals
         try:
             with np.errstate(all="ignore"):  # forward has said what there is to say
-                walk = Walk(twins[root])
+                walk = Walk(*starts)
         except Exception as error:  # a picture is wanted also where backward fails
             self.reason, self.numbers = f"backward does not run: {error}", False
             return
-        if walk.examples:
-            self.examples = walk.examples
-        elif not self.examples:
-            self.reason = walk.reason
+        self.examples, self.reason = walk.examples, walk.reason
         for twin, step in walk.steps.items():
             node = originals[twin]
-            self._steps.setdefault(node, step)
+            self._steps[node] = step
             for use in step.passed:
                 if use.each is not None or use.hidden:
                     axis = step.places.axis if step.places is not None else None
                     count = use.each.examples if use.each is not None else int(np.prod(use.hidden))
-                    self.sums.setdefault((node, use.rule.position), Sum(count, axis, use))
+                    self.sums[node, use.rule.position] = Sum(count, axis, use)
                 elif step.places is None and use.places is not None:
                     self.reductions.add(node)
         for start in walk.starts:
-            self.reductions.update(originals[use.node] for use in walk.steps[start].received)
+            users = [use.node for use in walk.steps[start].received]
+            self.reductions.update(originals[user] for user in users if walk.steps[user].places is None)
 
     # ------------------------------------------------------------------------------------ of single nodes
 
@@ -146,7 +144,7 @@ class Facts:
         return found
 
     def delta(self, node: Node) -> Any:
-        """The derivative of the output by a node's value; None where it is not known."""
+        """The derivative of the output, or of the sum of all, by a node's value; None where it is not known."""
         step = self._steps.get(node)
         return np.asarray(bare(step.delta)) if step is not None and self.numbers else None
 

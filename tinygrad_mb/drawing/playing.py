@@ -207,7 +207,7 @@ class _Play:
     def _backward(self) -> list[Json]:
         """The steps of backward, with the gradients that have grown in each: the sums of all that has arrived."""
         steps = []
-        sums: dict[str, Any] = {}
+        sums = {self.leaves[root]: np.ones(root.shape) for root in self.facts.roots if root in self.leaves}
         for box in reversed(self._steps()):
             assert box.node is not None
             if self.facts.step(box.node) is None:

@@ -191,6 +191,8 @@ class _Builder:
         for edge in self.edges.values():
             edge.badge = self._badge(edge.uses)
         notes = list(folding.notes)
+        if len(facts.roots) > 1:
+            notes.append("gradients are those of the sum of all results")
         if self.options.example is not None:
             notes.append(f"example {self.options.example} of m={facts.examples}: its own numbers, its part of each sum")
         if not facts.examples and any(
@@ -303,18 +305,18 @@ class _Builder:
         title = f"∂{self._result}/∂{name}" if node.op is None else f"δ{name}"
         if step is None:
             return Side("", False, "", Shape(), (Line("no gradient flows here", "note"),), ())
-        parts = []
+        parts = ["1"] if node in self.facts.roots else []
         for use in step.received[:_MOST_USES]:
             label = self._label_of_twin
             found = rule_formula(use.node, use.rule, use.node.saved, label, delta=f"δ{label(use.node)}")
             parts.append(found.text + _summed(use))
-        more = len(step.received) - len(parts)
-        lines = [Line(f"+ {text}") for text in parts[1:]] + ([Line(f"+ {more} more uses")] if more > 0 else [])
-        text = f"= {parts[0]}" if parts else "= 1"
+        lines = [Line(f"+ {text}") for text in parts[1:]]
+        if len(step.received) > _MOST_USES:
+            lines.append(Line(f"+ {len(step.received) - _MOST_USES} more uses"))
         if len(step.received) > 1:
             lines.append(Line(f"Σ over {len(step.received)} uses"))
         grids = tuple(self._array("", node, self._known_gradient(node), self.options.grads))
-        return Side(title, bool(node.name), text, self._shape(node), tuple(lines), grids)
+        return Side(title, bool(node.name), f"= {parts[0]}", self._shape(node), tuple(lines), grids)
 
     def _array(self, caption: str, node: Node, array: Any, wanted: Numbers, beside: Any = None) -> Iterator[Grid]:
         if array is None or wanted is False or array.dtype.kind not in "fiub":
