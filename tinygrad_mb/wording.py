@@ -18,7 +18,7 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 def many(n: int, what: str) -> str:
     """So many of something.
 
-    >>> many(1, "example"), many(3, "example")
-    ('1 example', '3 examples')
+    >>> many(1, "example"), many(3000, "example")
+    ('1 example', '3,000 examples')
     """
-    return f"{n} {what}{'' if n == 1 else 's'}"
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -8,7 +8,8 @@ import pytest
 import tinygrad_mb as tg
 from tinygrad_mb.drawing.facts import Facts
 from tinygrad_mb.drawing.record import record
-from tinygrad_mb.drawing.view import Options, view
+from tinygrad_mb.drawing.sides import Options
+from tinygrad_mb.drawing.view import view
 
 X, Y = np.random.default_rng(0).normal(size=(5, 3)), np.arange(5.0)
 

@@ -13,7 +13,8 @@ from tinygrad_mb import autodiff
 from tinygrad_mb.broadcasting import unbroadcast
 from tinygrad_mb.drawing.facts import Facts
 from tinygrad_mb.drawing.record import record
-from tinygrad_mb.drawing.view import Options, view
+from tinygrad_mb.drawing.sides import Options
+from tinygrad_mb.drawing.view import view
 from tinygrad_mb.graph import ancestors
 
 BY_VMAP = ("each_example_by_vmap", "steps_by_vmap", "heads_by_vmap", "a_penalty_on_slopes")

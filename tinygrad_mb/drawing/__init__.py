@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..autodiff import Recorded
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
+    from .sides import Direction, Numbers
     from .view import View
-
-Numbers = Literal["numbers", "heat"] | bool | None
 
 
 class Drawing:
@@ -64,7 +63,7 @@ class Drawing:
 
 def draw(
     *outputs: Any,
-    view: Literal["forward", "backward", "both"] = "forward",
+    view: Direction = "forward",
     example: int | None = None,
     values: Numbers = None,
     grads: Numbers = None,
@@ -109,7 +108,7 @@ def draw(
     from .facts import Facts
     from .highlight import mark
     from .record import record
-    from .view import Options
+    from .sides import Options
     from .view import view as view_of
 
     title = "Graph"
@@ -130,7 +129,7 @@ def draw(
     if view not in ("forward", "backward", "both"):
         raise ValueError(f'draw: view is "forward", "backward" or "both", not {view!r}')
     for option, numbers in (("values", values), ("grads", grads)):
-        if numbers not in ("numbers", "heat", True, False, None):
+        if numbers not in ("numbers", "heat") and numbers is not False and numbers is not None:
             raise ValueError(f'draw: {option} is "numbers", "heat" or False, not {numbers!r}')
     if example is not None and not hasattr(example, "__index__"):
         raise TypeError(f"draw: example is the number of an example, a whole number from 0 on, not {example!r}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-    from .view import Badge, Box, Edge, Frame, Kind, Side, View
+    from .sides import Side
+    from .view import Badge, Box, Edge, Frame, Kind, View
     from .words import Grid
 
 _LONGEST = 48  # characters of a line that a picture shows

@@ -20,6 +20,8 @@ from ..graph import Node, ancestors
 from ..modes import new_level
 from ..primitives import OUT
 
+_FEW = 64  # numbers of a result that is worth being computed again
+
 
 class Sum(NamedTuple):
     """A place where backward adds up what the examples contribute.
@@ -284,6 +286,3 @@ class Facts:
 
 def _has_hooks(node: Node) -> bool:
     return node.extras is not None and bool(node.extras.hooks)
-
-
-_FEW = 64  # numbers of a result that is worth being computed again

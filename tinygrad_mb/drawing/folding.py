@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypeGuard
 import numpy as np
 
 from ..graph import Node
-from ..wording import listed
+from ..wording import listed, many
 from .turns import Run, Wiring, adds_up_examples, runs
 
 _SAVING = 8  # boxes that are worth folding a repetition
@@ -237,7 +237,7 @@ class _Folder:
             starts = _starts(group.items, group.span[0])
             for start, end in reversed(gaps):
                 span = starts[start], starts[end]
-                title = f"… {_operations(span[1] - span[0])}"
+                title = f"… {many(span[1] - span[0], 'operation')}"
                 left_out = group.items[start:end]
                 group.items[start:end] = [Group("rest", title, group.scope, True, self.nodes, span, left_out)]
 
@@ -316,7 +316,7 @@ class _Folder:
                     boxed.append(item)
         if boxed:
             names = boxed[0].scope if len(boxed) == 1 else f"{boxed[0].scope} … {boxed[-1].scope}"
-            notes.append(f"{names}: {len(boxed)} module{'s' * (len(boxed) > 1)} as one box each")
+            notes.append(f"{names}: {many(len(boxed), 'module')} as one box each")
         turns = self._turns(repeats, stands)
         return Folding(self.root, dict(zip(self.nodes, stands, strict=True)), turns, path, list(dict.fromkeys(notes)))
 
@@ -371,15 +371,11 @@ def _numbered(first: Sequence[Item], last: Sequence[Item]) -> str:
     return ""
 
 
-def _operations(count: int) -> str:
-    return f"{count:,} operation{'' if count == 1 else 's'}"
-
-
 def _note(group: Group) -> str:
     """What was folded, in words."""
     where = f" of {group.scope}" if group.scope else ""
     count = group.span[1] - group.span[0]
     if group.kind == "rest":
-        return f"{_operations(count)}{where}: left out"
+        return f"{many(count, 'operation')}{where}: left out"
     name, _, times = group.title.rpartition("× ")
-    return f"{name.rstrip() or _operations(count // len(group.turns))}{where}: shown once, × {times}"
+    return f"{name.rstrip() or many(count // len(group.turns), 'operation')}{where}: shown once, × {times}"

@@ -9,6 +9,8 @@ from ..graph import Node
 from .facts import Facts
 from .view import State, View
 
+_WORST: list[State] = ["right", "wrong", "first wrong"]  # comes last, and is what a box of several values says
+
 
 def mark(view: View, facts: Facts, wanted: Any) -> None:
     """Give boxes and lines their states, as ``draw`` says of ``highlight``."""
@@ -22,7 +24,7 @@ def mark(view: View, facts: Facts, wanted: Any) -> None:
         if any(isinstance(x, Node) and x in reached for x in node.inputs):
             reached.add(node)
     for box in view.boxes:
-        box.state = "path" if box.node in reached and box.array is None else "faded"
+        box.state = "path" if box.array is None and not reached.isdisjoint(box.nodes) else "faded"
     states = {box.id: box.state for box in view.boxes}
     for edge in view.edges:
         edge.state = "path" if states[edge.source] == states[edge.target] == "path" else "faded"
@@ -47,5 +49,6 @@ def _by_report(view: View, report: Any) -> None:
     if report.first is not None:
         states[report.first] = "first wrong"
     for box in view.boxes:
-        if box.node is not None and box.node.name is not None and box.array is None and not box.stub:
-            box.state = states.get(box.node.name, "")
+        if box.array is None and not box.stub:
+            told = {states[node.name] for node in box.nodes if node.name in states}
+            box.state = max(told, key=_WORST.index, default="")

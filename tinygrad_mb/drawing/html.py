@@ -21,7 +21,8 @@ from .dot import digraph
 from .facts import Facts
 from .opening import opened
 from .playing import played
-from .view import Options, View, view
+from .sides import Options
+from .view import View, view
 
 _ELEMENTS = {"svg", "g", "path", "polygon", "polyline", "ellipse", "text", "tspan"}
 _ATTRIBUTES = {
