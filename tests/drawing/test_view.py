@@ -280,7 +280,7 @@ def test_unfold_shows_all_turns():
     picture = seen(recurrent, *RECURRENT, unfold=True)
     assert not picture.frames
     assert not any(edge.loop for edge in picture.edges)
-    assert len([box for box in picture.boxes if box.sides[0].title == "h"]) == 12
+    assert len([box for box in picture.boxes if box.sides[0].title == "h" and box.kind == "operation"]) == 12
     assert len([box for box in picture.boxes if box.sides[0].title == "W" and box.stub]) == 11
     by_name = seen(recurrent, *RECURRENT, unfold=["× 12"])
     assert len(by_name.boxes) == len(picture.boxes)

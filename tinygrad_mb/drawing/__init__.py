@@ -107,15 +107,17 @@ def draw(
     from .dot import digraph
     from .facts import Facts
     from .highlight import mark
-    from .record import record
+    from .record import record, rows_of
     from .sides import Options
     from .view import view as view_of
 
     title = "Graph"
     data: list[tuple[str, Any]] = []
+    examples = None
     if outputs and callable(outputs[0]) and not isinstance(outputs[0], Recorded):
         title = getattr(outputs[0], "__name__", "the function")
         found, data = record(*outputs)
+        examples = rows_of(outputs[2:])
         if not found:
             raise TypeError(f"draw: {title} returned no Tensor: does what it returns depend on the parameters?")
         outputs = tuple(found)
@@ -133,7 +135,7 @@ def draw(
             raise ValueError(f'draw: {option} is "numbers", "heat" or False, not {numbers!r}')
     if example is not None and not hasattr(example, "__index__"):
         raise TypeError(f"draw: example is the number of an example, a whole number from 0 on, not {example!r}")
-    facts = Facts([output.node for output in outputs], data)
+    facts = Facts([output.node for output in outputs], data, examples)
     if example is not None and not 0 <= example < facts.examples:
         why = f": {facts.reason}" if not facts.examples else ""
         raise IndexError(f"draw: there is no example {example}; {facts.examples} examples are told apart{why}")

@@ -41,13 +41,15 @@ class Facts:
 
     nodes     oldest first
     data      the names of arrays that take part, and the arrays
-    examples  how many examples the outputs are made of; 0 if they are not told apart
+    examples  how many examples there are, if that is known; 0 if they are not told apart
     reason    why they are not, in that case
     numbers   whether the cotangents' numbers are known, and not only their shapes
     sums      where backward adds up over the examples: by operation and the position of the operand
     """
 
-    def __init__(self, roots: Sequence[Node], data: Sequence[tuple[str, Any]] = ()) -> None:
+    def __init__(
+        self, roots: Sequence[Node], data: Sequence[tuple[str, Any]] = (), examples: int | None = None
+    ) -> None:
         self.roots = list(dict.fromkeys(roots))
         self.nodes = ancestors(*roots)[::-1]
         self.data = list(data)
@@ -60,7 +62,7 @@ class Facts:
         self._originals = {twin: node for node, twin in twins.items()}
         starts = [twins[root] for root in self.roots if root.plan is not None]
         if starts:
-            self._follow(starts)
+            self._follow(starts, examples)
 
     # ---------------------------------------------------------------------------------------- the walks
 
@@ -91,11 +93,11 @@ class Facts:
         value = self.value(x) if isinstance(x, Node) else x
         return (np.ones(x.shape, x.dtype), False) if value is None else (value, True)
 
-    def _follow(self, starts: Sequence[Node]) -> None:
+    def _follow(self, starts: Sequence[Node], examples: int | None) -> None:
         originals = self._originals
         try:
             with np.errstate(all="ignore"):  # forward has said what there is to say
-                walk = Walk(*starts)
+                walk = Walk(*starts, examples=examples)
         except Exception as error:  # a picture is wanted also where backward fails
             self.reason, self.numbers = f"backward does not run: {error}", False
             return
@@ -108,11 +110,8 @@ class Facts:
                     axis = step.places.axis if step.places is not None else None
                     count = use.each.examples if use.each is not None else int(np.prod(use.hidden))
                     self.sums[node, use.rule.position] = Sum(count, axis, use)
-                elif step.places is None and use.places is not None:
-                    self.reductions.add(node)
-        for start in walk.starts:
-            users = [use.node for use in walk.steps[start].received]
-            self.reductions.update(originals[user] for user in users if walk.steps[user].places is None)
+            if step.places is None and any(walk.steps[use.parent].places is not None for use in step.passed):
+                self.reductions.add(node)
 
     # ------------------------------------------------------------------------------------ of single nodes
 

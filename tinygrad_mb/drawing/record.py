@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,13 @@ def record(loss_fn: Callable[..., Any], params: Any = None, *batch: Any) -> tupl
     """The tensors that ``loss_fn(params, *batch)`` gives, recorded with all values; the batch's arrays by name.
 
     Parameters are called by their paths, data by the names of the function's arguments, and what has no name yet by
-    the name of the local variable that holds it.  Without ``params`` the function is called without arguments.
+    the name of the local variable that holds it; so are other arrays.  Without ``params`` the function is called without
+    arguments.
     """
+    if params is None and (missing := _wanted(loss_fn)):
+        name = getattr(loss_fn, "__name__", "the function")
+        wanted = ", ".join(missing)
+        raise TypeError(f"draw: {name} takes {wanted}, and is called with what follows it: draw({name}, {wanted})")
     first, *others = argument_names(loss_fn, len(batch) + 1)
     nest = Nest(params)
     leaves = [
@@ -40,8 +46,11 @@ def record(loss_fn: Callable[..., Any], params: Any = None, *batch: Any) -> tupl
     names: dict[Any, tuple[Tensor, str]] = {}
 
     def see(name: str, value: Any) -> None:
-        if isinstance(value, Tensor) and value._node is not None:
-            names.setdefault(value._node, (value, name))
+        if isinstance(value, Tensor):
+            if value._node is not None:
+                names.setdefault(value._node, (value, name))
+        elif isinstance(value, np.ndarray) and value.ndim and not any(value is array for _, array in data):
+            data.append((name, value))
 
     with enable_grad(), keep_values(), watch_locals(see):
         outputs = Nest(loss_fn(*([] if params is None else [nest.fill(leaves, whole=True)]), *arguments)).leaves
@@ -51,6 +60,22 @@ def record(loss_fn: Callable[..., Any], params: Any = None, *batch: Any) -> tupl
         if node.name is None and node in known:
             tensor.named(name)
     return tensors, data
+
+
+def _wanted(function: Callable[..., Any]) -> list[str]:
+    """The arguments that a function cannot be called without."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # it is not written in Python
+        return []
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
+
+
+def rows_of(batch: Sequence[Any]) -> int | None:
+    """How many rows all arrays of a batch have; None if they differ, or if there are none."""
+    sizes = {len(x) for x in Nest(tuple(batch)).leaves if np.ndim(data_of(x))}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _own(x: Any) -> Any:
