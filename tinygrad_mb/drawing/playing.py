@@ -9,14 +9,12 @@ import numpy as np
 
 from ..autodiff import Hidden
 from ..broadcasting import unbroadcast
-from ..calls import shown
 from ..derivation.contributions import Use
-from ..derivation.rule_formulas import rule_formula
 from ..graph import Node
 from .facts import Facts
 from .opening import Opening
+from .sides import Options, Sides
 from .view import Box, Edge, View
-from .words import name_of
 
 FEW = 400  # numbers of an array that the page has; of more it has statistics
 _ROOM = 1 << 22  # numbers of the examples' contributions that are looked at one by one
@@ -32,6 +30,7 @@ def played(view: View, facts: Facts, opening: Opening) -> Json:
 class _Play:
     def __init__(self, view: View, facts: Facts, opening: Opening) -> None:
         self.view, self.facts, self.opening = view, facts, opening
+        self.words = Sides(facts, opening.folding, Options())
         self.frames = {frame.group: frame.id for frame in view.frames}
         self.leaves: dict[Any, str] = {}  # the first box of each leaf
         self.into: dict[str, list[tuple[str, Edge]]] = {}  # the edges into each box, with their ids
@@ -67,19 +66,17 @@ class _Play:
 
     def _box(self, box: Box) -> Json:
         side, node = box.sides[0], box.node
-        array, delta, axis = box.array, None, None
-        if box.array is not None:
-            axis = 0 if len(box.array) == self.facts.examples else None
-        elif node is not None:
-            array, delta, axis = self.facts.value(node), self.facts.delta(node), self.facts.axis(node)
-        leaf = self.leaves.setdefault(node, box.id) if node is not None and node.op is None else box.id
+        array, delta, axis = box.array, None, self.facts.axis(node, box.array)
+        if box.array is None:
+            array, delta = self.facts.value(node), self.facts.delta(node)
+        leaf = self.leaves.setdefault(node, box.id) if node.op is None else box.id
         stub = leaf if leaf != box.id else None
-        shape = () if node is None else node.shape if array is None else array.shape
+        shape = node.shape if array is None else array.shape
         return {
             "kind": box.kind,
-            "title": (node.name if node is not None and box.array is None else None) or side.title,
+            "title": (node.name if box.array is None else None) or side.title,
             "formula": side.formula,
-            "op": node.op.name if node is not None and node.op is not None and box.array is None else "",
+            "op": node.op.name if node.op is not None and box.array is None else "",
             "shape": list(shape),
             "axis": self._told_apart(axis, shape),
             "clusters": list(box.frames),
@@ -134,6 +131,7 @@ class _Play:
 
     def _edge(self, id_: str, edge: Edge) -> Json:
         carrying = [use for node, position in edge.uses if (use := self._use(node, position)) is not None]
+        sums = [use for use in carrying if (self.facts.original(use.node), use.rule.position) in self.facts.sums]
         badge = edge.badge
         made: Json = {
             "id": id_,
@@ -143,35 +141,24 @@ class _Play:
             "examples": edge.examples,
             "uses": max(len(edge.uses), 1),
             "sum": None if badge is None else {"count": badge.count, "axis": badge.axis},
-            "rule": self._rule(carrying[0]) if len(carrying) == 1 else "",
+            "all_sums": len(sums) == len(carrying),
+            "rule": self.words.rule(carrying[0]) if len(carrying) == 1 else "",
             "passed": None,
             "contributions": None,
         }
         if not carrying or not self.facts.numbers or len({node.inputs[position] for node, position in edge.uses}) > 1:
             return made
-        try:
-            with np.errstate(all="ignore"):
-                total = sum(map(self._total, carrying))
-        except Exception:  # a rule that needs more than is known
-            return made
+        with np.errstate(all="ignore"):
+            total = sum(map(self._total, carrying))
         self.totals[id_] = total
         made["passed"] = self._numbers(total, carrying[0].places.axis if carrying[0].places is not None else None)
-        if all(use.each is not None for use in carrying):
-            made["contributions"] = self._contributions(carrying, total.shape)
+        if sums and all(use.each is not None for use in sums):
+            made["contributions"] = self._contributions(sums, total.shape)
         return made
 
     def _use(self, node: Node, position: int) -> Use | None:
         step = self.facts.step(node)
         return next((use for use in step.passed if use.rule.position == position), None) if step is not None else None
-
-    def _rule(self, use: Use) -> str:
-        return rule_formula(use.node, use.rule, use.node.saved, self._label).text
-
-    def _label(self, x: Any) -> str:
-        if not isinstance(x, Node):
-            return shown(x)
-        node = self.facts.original(x)
-        return node.name or (name_of(node.value, self.facts.data) if node.op is None else None) or "·"
 
     def _total(self, use: Use) -> Any:
         """What is passed back by one use, summed over the examples where the operand is the same for all of them."""
@@ -196,7 +183,7 @@ class _Play:
 
     def _steps(self) -> list[Box]:
         shown = self.view.boxes
-        return [box for box in shown if box.node is not None and box.node.op is not None and box.array is None]
+        return [box for box in shown if box.node.op is not None and box.array is None]
 
     def _forward(self) -> list[Json]:
         return [
@@ -205,22 +192,26 @@ class _Play:
         ]
 
     def _backward(self) -> list[Json]:
-        """The steps of backward, with the gradients that have grown in each: the sums of all that has arrived."""
+        """The steps of backward, with the gradients that have grown in each: the sums of all that has arrived.
+
+        Of leaves of which it is not known what arrives on some edge there are none.
+        """
+        edges = [(f"e{k}", edge) for k, edge in enumerate(self.view.edges) if edge.carries]
+        lost = {node.inputs[at] for id_, edge in edges if id_ not in self.totals for node, at in edge.uses}
         steps = []
         sums = {self.leaves[root]: np.ones(root.shape) for root in self.facts.roots if root in self.leaves}
         for box in reversed(self._steps()):
-            assert box.node is not None
             if self.facts.step(box.node) is None:
                 continue
-            edges = [(id_, edge) for id_, edge in self.into.get(box.id, []) if edge.carries]
+            passing = [(id_, edge) for id_, edge in self.into.get(box.id, []) if edge.carries]
             grown = {}
-            for id_, edge in edges:
+            for id_, edge in passing:
                 node = edge.uses[0][0].inputs[edge.uses[0][1]]
-                if node.op is None and id_ in self.totals:
+                if node.op is None and node not in lost:
                     leaf = self.leaves[node]
                     sums[leaf] = sums.get(leaf, 0) + self.totals[id_]
                     grown[leaf] = self._numbers(sums[leaf])
-            ids = [id_ for id_, _ in edges]
+            ids = [id_ for id_, _ in passing]
             steps.append({"direction": "backward", "box": box.id, "edges": ids, "gradients": grown})
         return steps
 

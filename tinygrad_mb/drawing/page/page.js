@@ -24,7 +24,7 @@ function passedView(edge) {
   }
   if (edge.contributions) made.append(...contributionsView(edge.contributions));
   if (edge.passed) {
-    const all = edge.sum && element("div", { class: "part total" },
+    const all = edge.sum && edge.all_sums && element("div", { class: "part total" },
       element("h4", {}, `total of the ${edge.sum.count} examples`), numbersView(edge.passed));
     made.append(all || titled("passed on", edge.passed, state.example));
   }
@@ -67,9 +67,9 @@ for (const edge of data.edges) {
 
 /** What one example contributes to a parameter over all uses; null where the numbers are not here. */
 function contributionTo(parameter, example) {
-  const edges = (uses.get(parameter) || []).filter((edge) => edge.contributions);
-  const parts = edges.map((edge) => partOf(edge.contributions, example));
-  if (!parts.length) return null;
+  const sums = (uses.get(parameter) || []).filter((edge) => edge.sum);
+  if (!sums.length || !growth.get(parameter).length || sums.some((edge) => !edge.contributions)) return null;
+  const parts = sums.map((edge) => partOf(edge.contributions, example));
   if (parts.length === 1) return parts[0];
   if (parts.some((part) => part.numbers === null)) return null;
   return described(parts[0].shape, parts[0].numbers.map((_, k) => parts.reduce((sum, part) => sum + Number(part.numbers[k]), 0)));
