@@ -86,7 +86,7 @@ def test_paths_of_several_values_and_of_tensors():
 
 
 def test_what_is_not_there_cannot_be_highlighted():
-    with pytest.raises(ValueError, match="highlight: 'Wx' is not in this graph; it has W, b, v, h, losses, loss"):
+    with pytest.raises(ValueError, match="highlight: 'Wx' is not in this graph; it has W, b, v, x, h, y, losses, loss"):
         highlighted("Wx")
     with pytest.raises(ValueError, match="this tensor is not in this graph"):
         highlighted(parameter([1.0]))

@@ -77,8 +77,11 @@ def _stay_apart(passed: Carrier) -> bool:
 
     NB: sums that no two examples contribute to anywhere look the same, if they have room for all examples.
     """
-    if isinstance(passed, Factors) or passed.examples == 1 or math.prod(passed.shape) % passed.examples:
+    if passed.examples == 1 or math.prod(passed.shape) % passed.examples:
         return False
+    if isinstance(passed, Factors):
+        places = [left.reshape(-1) for left, _ in passed.terms if left.ndim == 2]
+        return len(places) == len(passed.terms) == 1 and len(np.unique(places[0])) == len(places[0])
     return not ((passed.dense()._data != 0).sum(axis=0) > 1).any()
 
 

@@ -113,11 +113,11 @@ def draw(
 
     title = "Graph"
     data: list[tuple[str, Any]] = []
-    examples = None
+    examples, recorded = None, False
     if outputs and callable(outputs[0]) and not isinstance(outputs[0], Recorded):
         title = getattr(outputs[0], "__name__", "the function")
         found, data = record(*outputs)
-        examples = rows_of(outputs[2:])
+        examples, recorded = rows_of(outputs[2:]), True
         if not found:
             raise TypeError(f"draw: {title} returned no Tensor: does what it returns depend on the parameters?")
         outputs = tuple(found)
@@ -135,7 +135,7 @@ def draw(
             raise ValueError(f'draw: {option} is "numbers", "heat" or False, not {numbers!r}')
     if example is not None and not hasattr(example, "__index__"):
         raise TypeError(f"draw: example is the number of an example, a whole number from 0 on, not {example!r}")
-    facts = Facts([output.node for output in outputs], data, examples)
+    facts = Facts([output.node for output in outputs], data, examples, recorded)
     if example is not None and not 0 <= example < facts.examples:
         why = f": {facts.reason}" if not facts.examples else ""
         raise IndexError(f"draw: there is no example {example}; {facts.examples} examples are told apart{why}")

@@ -77,7 +77,16 @@ def _cluster(frame: Frame) -> Digraph:
     look = {"style": "rounded,dashed", "color": "#6a5a9a", "penwidth": "1.6"} if repeat else {
         "style": "rounded", "color": "#9fb3c8",
     }  # fmt: skip
-    attributes = {"label": f"<<B>{text(frame.title)}</B>>", "labeljust": "l", "labelloc": "t", "id": frame.id, **look}
+    first = (
+        '<BR ALIGN="LEFT"/><FONT POINT-SIZE="9"><I>the first is shown</I></FONT><BR ALIGN="LEFT"/>' if repeat else ""
+    )
+    attributes = {
+        "label": f"<<B>{text(frame.title)}</B>{first}>",
+        "labeljust": "l",
+        "labelloc": "t",
+        "id": frame.id,
+        **look,
+    }
     return Digraph(f"cluster_{frame.id}", graph_attr=attributes)
 
 
@@ -115,10 +124,10 @@ def _side(side: Side, box: Box) -> str:
     mark = _STATES[box.state][1] if box.state in _STATES and side is box.sides[-1] else ""
     first = f"<B>{text(mark + side.title)}</B>" if side.named or mark else text(side.title)
     lines = [first]
-    if side.formula:
-        lines.append(_small(text(side.formula)))
     if side.shape.text:
         lines.append(_small(text(side.shape.text), EXAMPLES if side.shape.marked else ""))
+    if side.formula:
+        lines.append(_small(text(side.formula)))
     for line in side.lines:
         markup = f"<I>{text(line.text)}</I>" if line.kind == "note" else text(line.text)
         lines.append(_small(markup, SUM_LINE if line.kind == "sum" else ""))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ..derivation.contributions import Step, Use, Walk
 from ..graph import Node, ancestors
 from ..modes import new_level
 from ..primitives import OUT
+from .words import name_of
 
 _FEW = 64  # numbers of a result that is worth being computed again
 
@@ -41,6 +43,7 @@ class Facts:
 
     nodes     oldest first
     data      the names of arrays that take part, and the arrays
+    recorded  whether the graph was made for the picture, so that its gradients are nobody else's
     examples  how many examples there are, if that is known; 0 if they are not told apart
     reason    why they are not, in that case
     numbers   whether the cotangents' numbers are known, and not only their shapes
@@ -48,11 +51,15 @@ class Facts:
     """
 
     def __init__(
-        self, roots: Sequence[Node], data: Sequence[tuple[str, Any]] = (), examples: int | None = None
+        self,
+        roots: Sequence[Node],
+        data: Sequence[tuple[str, Any]] = (),
+        examples: int | None = None,
+        recorded: bool = False,
     ) -> None:
         self.roots = list(dict.fromkeys(roots))
         self.nodes = ancestors(*roots)[::-1]
-        self.data = list(data)
+        self.data, self.recorded = list(data), recorded
         self.examples, self.reason, self.numbers = 0, "nothing here requires a gradient", True
         self.sums: dict[tuple[Node, int], Sum] = {}
         self.reductions: set[Node] = set()
@@ -91,7 +98,9 @@ class Facts:
 
     def _array(self, x: Any) -> tuple[Any, bool]:
         value = self.value(x) if isinstance(x, Node) else x
-        return (np.ones(x.shape, x.dtype), False) if value is None else (value, True)
+        if value is None:
+            return np.ones(x.shape, x.dtype), False
+        return value, not (isinstance(x, Node) and type(x.held) is ref) or self._as_before(x) is True
 
     def _follow(self, starts: Sequence[Node], examples: int | None) -> None:
         originals = self._originals
@@ -143,6 +152,10 @@ class Facts:
                 if position != OUT and isinstance(node.inputs[position], Node):
                     found.setdefault(node.inputs[position], array)
         return found
+
+    def data_name(self, node: Node) -> str | None:
+        """The name of the data that a constant holds."""
+        return name_of(bare(node.value), self.data) if node.op is None and node.plan is None else None
 
     def delta(self, node: Node) -> Any:
         """The derivative of the output, or of the sum of all, by a node's value; None where it is not known."""
@@ -259,9 +272,12 @@ class Facts:
 
     def changed(self, node: Node) -> bool:
         """Whether a leaf holds other numbers now than the graph was computed with; False where that is not known."""
-        value = self.value(node)
-        if value is None:
-            return False
+        return self._as_before(node) is False
+
+    def _as_before(self, node: Node) -> bool | None:
+        """Whether what a tensor holds now gives the result of an operation that used it; None if none is known."""
+        if self.value(node) is None:
+            return None
         for user, _ in self.users.get(node, ()):
             operands = [self.value(x) if isinstance(x, Node) else x for x in user.inputs]
             made = self.value(user)
@@ -269,8 +285,8 @@ class Facts:
                 continue
             with np.errstate(all="ignore"):
                 again = user.op.fn(operands, *user.params) if user.op.variadic else user.op.fn(*operands, *user.params)
-            return not np.array_equal(again, made, equal_nan=True)
-        return False
+            return np.array_equal(again, made, equal_nan=True)
+        return None
 
     @cached_property
     def users(self) -> dict[Node, list[tuple[Node, int]]]:

@@ -45,6 +45,11 @@ class Group:
     turns: list[list[Item]] = field(default_factory=list)
 
     @property
+    def adds_examples(self) -> bool:
+        """Whether each turn adds the loss of an example to a running sum."""
+        return self.kind == "repeat" and self.title.endswith(" examples")
+
+    @property
     def nodes(self) -> list[Node]:
         """All operations inside, those of all turns included."""
         return list(self.graph[slice(*self.span)])

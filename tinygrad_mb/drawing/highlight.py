@@ -36,10 +36,11 @@ def _nodes(part: Any, facts: Facts) -> list[Node]:
         found = [node for node in facts.nodes if node is part._node]
         what = "this tensor"
     else:
-        found = [node for node in facts.nodes if node.name == part]
+        found = [node for node in facts.nodes if part in (node.name, facts.data_name(node))]
         what = repr(part)
     if not found:
-        names = ", ".join(dict.fromkeys(node.name for node in facts.nodes if node.name))
+        known = [node.name or facts.data_name(node) for node in facts.nodes]
+        names = ", ".join(dict.fromkeys(name for name in known if name))
         raise ValueError(f"draw: highlight: {what} is not in this graph; it has {names or 'no names'}")
     return found
 

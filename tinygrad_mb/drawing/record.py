@@ -23,8 +23,8 @@ def record(loss_fn: Callable[..., Any], params: Any = None, *batch: Any) -> tupl
     """The tensors that ``loss_fn(params, *batch)`` gives, recorded with all values; the batch's arrays by name.
 
     Parameters are called by their paths, data by the names of the function's arguments, and what has no name yet by
-    the name of the local variable that holds it; so are other arrays.  Without ``params`` the function is called without
-    arguments.
+    the name of the local variable that holds it; so are other arrays.  Without ``params`` the function is called
+    without arguments.
     """
     if params is None and (missing := _wanted(loss_fn)):
         name = getattr(loss_fn, "__name__", "the function")

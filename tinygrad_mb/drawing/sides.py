@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..autodiff import bare
 from ..calls import call_of, shown
+from ..carriers.hiding import hide, reveal
 from ..derivation.contributions import Use
 from ..derivation.rule_formulas import DELTA, rule_formula
 from ..graph import Node
@@ -21,6 +22,7 @@ from .words import Grid, Shape
 Direction = Literal["forward", "backward", "both"]
 Numbers = Literal["numbers", "heat", False] | None
 
+_VERBS = {"mean": "mean", **dict.fromkeys(("sum", "matmul", "dot", "vdot", "inner", "tensordot", "einsum"), "Σ")}
 _TINY = 4  # numbers that are shown unasked
 _MOST_USES = 4  # of a value, whose parts of its δ are written out
 _MOST_CONTRIBUTIONS = 12
@@ -71,7 +73,10 @@ class Sides:
     def __init__(self, facts: Facts, folding: Folding, options: Options) -> None:
         self.facts, self.folding, self.options = facts, folding, options
         self.number = {node: k for k, node in enumerate(facts.nodes)}
-        self._result = self.label(facts.roots[0]) if len(facts.roots) == 1 else "L"
+        names = {node.name for node in facts.nodes}
+        self._free = next(name for name in ("L", "loss", "result", "the result") if name not in names)
+        self._named = Counter(name for name in {self._shown(node): node.name for node in facts.nodes}.values() if name)
+        self._result = self.label(facts.roots[0]) if len(facts.roots) == 1 else self._free
 
     # ------------------------------------------------------------------------------------------- boxes
 
@@ -97,8 +102,9 @@ class Sides:
             return (side, delta)
         return (delta,) if self.options.view == "backward" else (side,)
 
-    def of_group(self, group: Group, nodes: list[Node]) -> tuple[Side, ...]:
-        """Those of a folded part, which stands for ``nodes``."""
+    def of_group(self, group: Group) -> tuple[Side, ...]:
+        """Those of a folded part."""
+        nodes = group.nodes
         inside = set(nodes)
         leaves = {x for n in nodes for x in n.inputs if isinstance(x, Node) and x.op is None and x.plan is not None}
         own = [leaf for leaf in leaves if all(user in inside for user, _ in self.facts.users[leaf])]
@@ -121,12 +127,14 @@ class Sides:
 
     def _value(self, node: Node) -> Side:
         facts, options = self.facts, self.options
-        text = "" if node.op is None else call_of(node, self._inside(node), self.label)
+        text = "" if node.op is None else self._call(node)
         lines = []
         if node in facts.reductions and facts.examples:
-            what = node.op.name if node.op is not None else ""
-            verb = {"mean": "mean", "sum": "Σ"}.get(what, what)
-            lines.append(Line(f"{verb} over the m={facts.examples} examples", "sum"))
+            verb = _VERBS.get(node.op.name if node.op is not None else "", "")
+            text_of = (
+                f"{verb} over the m={facts.examples} examples" if verb else f"the m={facts.examples} examples meet"
+            )
+            lines.append(Line(text_of, "sum"))
         if facts.mixes(node):
             lines.append(Line("examples influence each other", "note"))
         if options.view == "forward" and (node.op is None or (node.extras is not None and node.extras.keeps_grad)):
@@ -134,11 +142,23 @@ class Sides:
         caption = "changed since" if node.op is None and facts.changed(node) else ""
         grids = [*self._grids(caption, node, facts.value(node), options.values)]
         if options.view == "forward" and options.grads:
-            grids += self._grids("δ", node, self._known_gradient(node), options.grads)
+            left = isinstance(node.grad, np.ndarray)
+            grids += self._grids(
+                *("gradient", node, node.grad) if left else ("δ", node, facts.delta(node)), options.grads
+            )
         title = node.name or text or "constant"
         if text and not node.name and (label := self.label(node)) != "·":
             title = f"{label} = {text}"
         return Side(title, bool(node.name), text if node.name else "", self._shape(node), tuple(lines), tuple(grids))
+
+    def _call(self, node: Node) -> str:
+        """The call that made a value; vmap's own operations in words."""
+        assert node.op is not None
+        operands = self._inside(node)
+        if node.op.key in (hide, reveal):
+            which = "one example of" if node.op.key is hide else "all examples of"
+            return f"vmap: {which} {operands(node.inputs[0])}"
+        return call_of(node, operands, self.label)
 
     def _shape(self, node: Node, beside: Any = None) -> Shape:
         facts, example = self.facts, self.options.example
@@ -147,19 +167,15 @@ class Sides:
             shape, axis = facts.of_example(node, np.broadcast_to(0.0, shape), example, beside).shape, None
         return words.shape_of(shape, axis, facts.examples, facts.hidden(node) if beside is None else 0)
 
-    def _known_gradient(self, node: Node) -> Any:
-        return node.grad if isinstance(node.grad, np.ndarray) else self.facts.delta(node)
-
     def _gradient_lines(self, node: Node) -> Iterator[Line]:
         """What backward has left; words where it has not run."""
         if node.plan is None:
             return
         if (uses := len(self.facts.users.get(node, ()))) > 1:
             yield Line(f"gradient: Σ over {uses} uses")
-        grad = node.grad
+        grad = self.facts.delta(node) if self.facts.recorded else node.grad
         if grad is None:
-            if not self.facts.data:
-                yield Line("no backward yet", "note")
+            yield Line("no backward yet", "note")
         elif not isinstance(grad, np.ndarray):
             yield Line(f"gradient: {type(grad).__name__}")
         elif not self.options.grads:
@@ -180,16 +196,21 @@ class Sides:
         step = self.facts.step(node)
         if step is None:
             return Side("", False, lines=(Line("no gradient flows here", "note"),))
-        parts = ["1"] if node in self.facts.roots else []
-        for use in step.received[:_MOST_USES]:
-            parts.append(self.rule(use, f"δ{self._label_of_twin(use.node)}"))
-        lines = [Line(f"+ {text}") for text in parts[1:]]
-        if len(step.received) > _MOST_USES:
-            lines.append(Line(f"+ {len(step.received) - _MOST_USES} more uses"))
+        parts = Counter(["1"] if node in self.facts.roots else [])
+        for use in step.received:
+            if len(parts) > _MOST_USES:
+                break
+            parts[self.rule(use, f"δ{self._label_of_twin(use.node)}")] += 1
+        texts = [text if count == 1 else f"{text}, {count} times" for text, count in parts.items()]
+        lines = [Line(f"+ {text}") for text in texts[1:_MOST_USES]]
+        if (more := len(step.received) - sum(list(parts.values())[:_MOST_USES])) > 0:
+            lines.append(Line(f"+ {many(more, 'more use')}"))
         if len(step.received) > 1:
             lines.append(Line(f"Σ over {len(step.received)} uses"))
-        grids = tuple(self._grids("", node, self._known_gradient(node), self.options.grads))
-        return Side(f"δ{self.label(node)}", bool(node.name), f"= {parts[0]}", self._shape(node), tuple(lines), grids)
+        known = self.facts.delta(node)
+        what = ("", known) if known is not None or not isinstance(node.grad, np.ndarray) else (".grad", node.grad)
+        grids = tuple(self._grids(what[0], node, what[1], self.options.grads))
+        return Side(f"δ{self.label(node)}", bool(node.name), f"= {texts[0]}", self._shape(node), tuple(lines), grids)
 
     def rule(self, use: Use, delta: str = DELTA) -> str:
         """What a use passes back, as a formula, with the axes that are summed over since broadcasting made them."""
@@ -228,15 +249,18 @@ class Sides:
         """What an operand is called in formulas."""
         if not isinstance(x, Node):
             return words.name_of(x, self.facts.data) or shown(x)
+        x = self._shown(x)
+        plain = self.options.view == "forward"
         if x.name:
-            return x.name
+            return x.name if plain or self._named[x.name] == 1 else f"{x.name}#{self.number[x]}"
         if len(self.facts.roots) == 1 and x is self.facts.roots[0] and not x.shape:
-            return "L"
-        return self.data_name(x) or ("·" if self.options.view == "forward" else f"#{self.number[x]}")
+            return self._free
+        return self.facts.data_name(x) or ("·" if plain else f"#{self.number[x]}")
 
-    def data_name(self, node: Node) -> str | None:
-        """The name of the data that a constant holds."""
-        return words.name_of(bare(node.value), self.facts.data) if node.op is None and node.plan is None else None
+    def _shown(self, node: Node) -> Node:
+        """The node of the first turn that stands for one of a later turn."""
+        shown = self.folding.shown.get(node)
+        return shown if isinstance(shown, Node) else node
 
     def _inside(self, node: Node) -> words.Label:
         """What operands are called within the frames of an operation: a module's path is not said again."""

@@ -125,6 +125,7 @@ class _Builder:
         self.titles: dict[str, str] = {}
         self.ids: dict[Node | Group, str] = {}
         self.drawn: set[Any] = set()  # leaves that have a full box
+        self._same: dict[Any, Node] = {}  # the first node of each leaf: data that came as an array may be several
 
     def view(self) -> View:
         facts, folding = self.facts, self.folding
@@ -145,9 +146,9 @@ class _Builder:
             notes.append("gradients are those of the sum of all results")
         if self.options.example is not None:
             notes.append(f"example {self.options.example} of m={facts.examples}: its own numbers, its part of each sum")
-        if not facts.examples and any(
-            node.plan is not None and node.op is not None and node.shape for node in facts.nodes
-        ):
+        if len(facts.roots) == 1 and facts.roots[0].shape and self.options.view != "forward":
+            notes.append("gradients are those of the sum of all numbers of the result")
+        if not facts.examples and not facts.sums and any(node.shape for node in facts.nodes):
             notes.append(f"examples are not told apart: {facts.reason}")
         order = sorted(self.boxes.values(), key=self._order)
         return View(
@@ -163,7 +164,7 @@ class _Builder:
         frames = self._frames(self.folding.path[shown])
         if isinstance(shown, Group):
             self.ids[shown] = f"g{self.number[nodes[0]]}"
-            box = Box(self.ids[shown], "folded", self.words.of_group(shown, nodes), frames, nodes[-1], [*nodes])
+            box = Box(self.ids[shown], "folded", self.words.of_group(shown), frames, nodes[-1], [*nodes])
         else:
             self.ids[shown] = f"n{self.number[shown]}"
             kind: Kind = "output" if not self.facts.roots or set(nodes) & set(self.facts.roots) else "operation"
@@ -193,12 +194,13 @@ class _Builder:
                 if not isinstance(source, Node):
                     continue
                 if source.op is None:
+                    source = self._same.setdefault(self._data_key(source), source)
                     place = source if isinstance(shown, Group) else position
                     leaves.setdefault(place, {}).setdefault(source, []).append((node, position))
                 else:
                     self._between(shown, node, position, source)
-            if self.options.view == "forward" and shown is node:
-                self._labels(node)
+            if self.options.view == "forward" and (shown is node or isinstance(shown, Group)):
+                self._labels(node, shown)
         inside = set(nodes) if isinstance(shown, Group) else set()
         alike: dict[tuple[Node, ...], list[tuple[Node, int]]] = {}
         for by_leaf in leaves.values():
@@ -233,9 +235,20 @@ class _Builder:
         """The sum over examples that backward makes at some uses."""
         sums = [self.facts.sums[use] for use in uses if use in self.facts.sums]
         if not sums:
-            return None
+            return self._badge_of_loop(uses)
         same = [found for found in sums if found.use.parent is sums[0].use.parent]
-        return Badge(sums[0].count, sums[0].axis, len(sums), self.words.contributions(same))
+        return Badge(sums[0].count, sums[0].axis, len(same), self.words.contributions(same))
+
+    def _badge_of_loop(self, uses: list[tuple[Node, int]]) -> Badge | None:
+        """That of a loop over examples, at a parameter that each of its turns uses."""
+        sources = {node.inputs[position] for node, position in uses}
+        if len(sources) != 1 or sources.pop().plan is None:
+            return None
+        for group in self.folding.turns.get(uses[0][0], {}):
+            turns = {self.folding.turns.get(user, {}).get(group) for user, _ in uses}
+            if group.adds_examples and len(turns) == len(group.turns):
+                return Badge(len(turns), None, len(uses) // len(turns), ())
+        return None
 
     def _leaf(self, which: list[Node], target: str, frames: tuple[str, ...]) -> str:
         """A box for leaves that are used at one place; its id."""
@@ -245,13 +258,14 @@ class _Builder:
         self.drawn.add(key)
         id_ = f"n{self.number[node]}" + (f"_{target}" if stub else "")
         kind = self._kind_of_leaf(node)
-        named = node.name or self.words.data_name(node)
+        named = node.name or self.facts.data_name(node)
         title = named or kind
-        last = which[-1].name or self.words.data_name(which[-1]) or title
-        if named and last != title:
-            title = f"{title} … {last}"
         if kind == "data":
             frames = ()
+            last = which[-1].name or self.facts.data_name(which[-1])
+            title = title if last == title else f"{title} … {last}"
+        elif not named and self.options.view != "forward":
+            title = f"#{self.number[node]} {kind}"
         title = words.local(title, [self.titles[frame] for frame in frames])
         sides = self.words.of_leaf(node, title, bool(named), stub, len(which))
         self.boxes[id_] = Box(id_, kind, sides, frames, node, which, stub)
@@ -260,21 +274,23 @@ class _Builder:
     def _kind_of_leaf(self, node: Node) -> Kind:
         if node.plan is not None:
             return "parameter"
-        return "data" if node.name or self.words.data_name(node) else "constant"
+        return "data" if node.name or self.facts.data_name(node) else "constant"
 
     def _data_key(self, node: Node) -> Any:
         """What two boxes share if they are of the same leaf: data that came as an array may be several nodes."""
-        return self.words.data_name(node) or node
+        return self.facts.data_name(node) or node
 
-    def _labels(self, node: Node) -> None:
-        """Boxes for arrays that are no operands: labels, indices."""
+    def _labels(self, node: Node, shown: Node | Group) -> None:
+        """Boxes for arrays that are no operands: labels, indices; beside a folded part only for those with a name."""
         parts = [(part, param) for param in node.params for part in (param if type(param) is tuple else (param,))]
         for k, (array, param) in enumerate(parts):
             name = words.name_of(array, self.facts.data)
-            if not isinstance(array, np.ndarray) or not array.ndim or (array is not param and name is None):
+            if not isinstance(array, np.ndarray) or not array.ndim:
                 continue
-            id_ = f"{self.ids[node]}p{k}"
+            if name is None and (array is not param or shown is not node):
+                continue
+            id_ = f"n{self.number[node]}p{k}"
             sides = self.words.of_array(node, array, name)
             self.boxes[id_] = Box(id_, "data" if name else "constant", sides, (), node, [node], array=array)
             marked = self.facts.axis(node, array) is not None
-            self.edges[id_, self.ids[node], False] = Edge(id_, self.ids[node], False, marked)
+            self.edges[id_, self.ids[shown], False] = Edge(id_, self.ids[shown], False, marked)
