@@ -138,9 +138,7 @@ def test_names_that_are_used_twice_are_told_apart_in_formulas():
         return h.mean()
 
     facts = facts_of(loss, w, x)
-    folding = fold([node for node in facts.nodes if node.op is not None])
-    titles = {
-        side.title: side.formula for box in view(facts, Options(view="backward"), folding).boxes for side in box.sides
-    }
+    picture = view(facts, Options(view="backward"))
+    titles = {side.title: side.formula for box in picture.boxes for side in box.sides}
     first, second = sorted(title for title in titles if title.startswith("δh#"))
     assert titles[first] == f"= {second} ⊙ (1 − {second[1:]}²)"  # noqa: RUF001
