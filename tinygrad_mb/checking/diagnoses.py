@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..wording import listed
+from ..wording import is_or_are, listed
 from . import factors as factor_names
 from .candidates import Candidate, on_the_way_back
 from .catalogue import CATALOGUE, candidates
 from .factors import Factor
-from .parameters import Case, Local, Way, is_or_are, is_right, ways
+from .parameters import Case, Local, Way, is_right, ways
 from .recordings import Recording, attempt
 from .reports import size
 from .walks import Array, Change, Gradients, Stop

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff import data_of
 from ..pytrees import Nest
-from ..wording import listed
+from ..wording import is_or_are, listed
 from .recordings import Recording, nest_of, own
 from .walks import Array
 
@@ -126,8 +126,9 @@ def _array(x: Any) -> Array:
 class Fitted(NamedTuple):
     """A gradient in its parameter's shape, and what was wrong with the shape that it had.
 
-    number  of the mistake in the catalogue; 0 if the shape was right
-    tell    a sentence about the shape
+    array     the gradient; None where it is not clear how to bring it into the shape
+    number    of the mistake in the catalogue; 0 if the shape was right, or is none that a mistake makes
+    sentence  about the shape; empty if it was right
     """
 
     array: Array | None
@@ -179,7 +180,7 @@ def missing(handed: Handed, recording: Recording) -> list[str]:
         if not known:
             there = "no tensor is named in the forward pass: name it where it is computed, `z = (x @ W).named('z')`"
         out.append(
-            f"{listed([repr(e) for e in handed.extra])} {'is' if len(handed.extra) == 1 else 'are'} no gradient by a "
+            f"{listed([repr(e) for e in handed.extra])} {is_or_are(handed.extra)} no gradient by a "
             f"parameter or by a named tensor: the parameters are {listed(list(recording.params))}, and {there}."
         )
     return out

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..wording import listed
+from ..wording import listed, many
 from .reports import Report, Table, entry, number, size
 from .rules import wrong_rules
 from .subjects import Subject
@@ -102,7 +102,7 @@ class Outcome:
         if self.checked < self.entries:
             what = f"{self.checked:,} of {self.entries:,} entries"
         else:
-            what = f"all {self.entries:,} entries" if self.entries > 1 else _count(self.entries, "entry")
+            what = ("all " if self.entries > 1 else "") + many(self.entries, "entry")
         what += " of the second derivative" if self.order == 2 else ""
         return what + (f" and {self.directions} directions" if self.directions else "")
 
@@ -112,9 +112,9 @@ class Outcome:
         if not self.finite:
             return f"{name}: it returns numbers that are not finite, so that there is no gradient to check."
         wrong, none, undecided = [len(self.of_kind(*kinds)) for kinds in _KINDS]
-        parts = [_count(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
-        parts += [_count(none, "entry") + (" has" if none == 1 else " have") + " no derivative"] * bool(none)
-        parts += [_count(undecided, "entry") + " could not be decided"] * bool(undecided)
+        parts = [many(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
+        parts += [many(none, "entry") + (" has" if none == 1 else " have") + " no derivative"] * bool(none)
+        parts += [many(undecided, "entry") + " could not be decided"] * bool(undecided)
         return f"{name}: {listed(parts)}, of {self.what} checked ({self.method})."
 
     def details(self) -> Iterator[str | Table]:
@@ -144,7 +144,7 @@ class Outcome:
             yield "The numbers are derivatives of the sum of all outputs, with random weights."
         kinks = len(self.of_kind("kink"))
         if kinks:
-            yield f"{_count(kinks, 'entry')} at kinks {'is' if kinks == 1 else 'are'} not counted as wrong."
+            yield f"{many(kinks, 'entry')} at kinks {'is' if kinks == 1 else 'are'} not counted as wrong."
         if len(self.subject.paths) > 1:
             yield self._table()
         yield from self._pattern()
@@ -205,10 +205,6 @@ class Outcome:
                     "Each operation's own rule is right here, so look at what is between the operations: numbers taken "
                     "out of Tensors, with .data, .numpy() or float(), count as constants, as does stop_gradient()."
                 )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun if n == 1 else noun.removesuffix('y') + 'ies'}"
 
 
 class GradcheckReport(Report):

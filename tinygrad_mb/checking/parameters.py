@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..wording import listed
+from ..wording import is_or_are, listed
 from . import factors
 from .factors import Factor
 from .recordings import Recording
@@ -347,11 +347,6 @@ def _fit_two(u: Array, b: Array, t: Array) -> tuple[float, float]:
     rest = t - along * b
     c = _fit(u - _fit(u, b) * b, rest)
     return _fit(u - c * t, b), c
-
-
-def is_or_are(names: Sequence[str]) -> str:
-    """The verb for so many names."""
-    return "is" if len(names) == 1 else "are"
 
 
 def _times(a: float) -> str:
