@@ -31,16 +31,15 @@ def averages(recording: Recording) -> Iterator[Candidate]:
     def of_examples(r: Recording, how: Way) -> Callable[[Array], Array]:
         return lambda x: how(r, x) if r.axis_of(np.shape(x)) is not None and np.asarray(x).dtype.kind == "f" else x
 
-    def of_slopes(r: Recording, k: int, how: Way) -> dict[int, Any]:
-        key = f"slopes {id(how)}"
-        if key not in r.notes:
-            r.notes[key] = {}
+    def of_slopes(r: Recording, k: int, claim: str, how: Way) -> dict[int, Any]:
+        if claim not in r.notes:
+            r.notes[claim] = {}
             for a in regions(r):
                 if r.axis_of(r.nodes[a.top].shape) is not None:
                     formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
                     slope = formula(how(r, h)) if formula else a.slope_at(r, how(r, z))
-                    r.notes[key][a.top] = a.base, _times(slope)
-        return {top: jump for top, jump in r.notes[key].items() if top < k}
+                    r.notes[claim][a.top] = a.base, _times(slope)
+        return {top: jump for top, jump in r.notes[claim].items() if top < k}
 
     def one(i: int) -> Way:
         return lambda r, x: np.broadcast_to(np.take(x, [i], r.axis_of(x.shape) or 0), x.shape)
@@ -54,10 +53,10 @@ def averages(recording: Recording) -> Iterator[Candidate]:
     for claim, how in ways:
         for k in recording.batched():
 
-            def change(r: Recording, k: int = k, how: Any = how) -> Change:
+            def change(r: Recording, k: int = k, claim: str = claim, how: Any = how) -> Change:
                 if how is None:
                     return Change(at={k: r.mean})
-                return Change(at={k: r.mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, how))
+                return Change(at={k: r.mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, claim, how))
 
             yield on_the_way_back(6, f"{claim}, at {place(recording, k)}", change)
 
