@@ -469,3 +469,51 @@ def test_the_error_of_probabilities_by_hand():
     q = RNG.random((6, 4))
     text = check(soft_targets, {"W": NET["W"]}, X, q, more=[(X[:2], q[:2])])
     assert "dz = (q.sum(axis=1, keepdims=True) * p - q) / m" in lines(text)  # the targets may not add up to one
+
+
+def by_time(p, x, y):
+    h = np.zeros((x.shape[1], 4))
+    for t in range(len(x)):
+        h = np.tanh(x[t] @ p["U"] + h @ p["W"])
+    return np.square(h @ p["v"] - y).mean()
+
+
+def by_time_at_each(p, x, y):
+    h, loss = np.zeros((x.shape[1], 4)), 0.0
+    for t in range(len(x)):
+        h = np.tanh(x[t] @ p["U"] + h @ p["W"])
+        loss = loss + np.square(h @ p["v"] - y[t]).mean()
+    return loss
+
+
+CELL = {"U": RNG.normal(size=(3, 4)), "W": RNG.normal(size=(4, 4)), "v": RNG.normal(size=4)}
+
+
+@pytest.mark.parametrize(("steps", "m"), [(2, 6), (4, 4), (3, 3), (5, 3)])
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_series_by_time_have_their_examples_along_the_second_axis(steps, m, each, scale):
+    def batch(m, steps=steps):
+        return RNG.normal(size=(steps, m, 3)), RNG.normal(size=(steps, m) if each else m)
+
+    loss, params = by_time_at_each if each else by_time, {name: scale * a for name, a in CELL.items()}
+    text = check(loss, params, *batch(m), more=[batch(n) for n in (1, 2, 7, 13)])
+    assert "NB" not in text
+    with pytest.raises(AssertionError):
+        function(text)(params, *batch(m, steps + 1))
+
+
+def test_sizes_that_the_loss_takes_but_the_function_does_not_are_asserted():
+    def flat(w, x, y):
+        return np.square(x @ w - y).mean()
+
+    x, y = RNG.normal(size=(4, 5, 3)), RNG.normal(size=(4, 5))
+    text = check(flat, W, x, y, more=[(x[:2], y[:2])])
+    assert "assert x.shape[1] == 5  # right for this size only" in text
+    with pytest.raises(AssertionError):
+        function(text)(W, x[:, :3], y[:, :3])
+    with pytest.raises(AssertionError):
+        function(text)(W, x, y[:, :1])
+    free = check(lambda w, x: np.tanh(x).sum() * w, np.ones(()), x, more=[(x[:2, :3],), (x[..., :1],)])
+    assert "assert" not in free
+    assert "assert" not in check(net, NET, X, Y)

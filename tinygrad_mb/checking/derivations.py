@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..batch_axes import found_axes
 from ..pytrees import Nest
 from ..wording import listed
 from . import hands
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
-from .examples import found_axes
 from .kinks import explained_by_kinks
 from .parameters import Case, is_or_are, is_own, is_right
 from .recordings import Recording, lifted, nest_of

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import Hidden, data_of, gradient
+from ..batch_axes import Axes, first_axes, taken
 from ..errors import NotDifferentiableError, ShapeError
 from ..graph import Node, ancestors
 from ..modes import enable_grad, keep_values, no_grad
@@ -16,7 +17,6 @@ from ..primitives import Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
-from .examples import Axes, first_axes, taken
 from .loss_parts import Parts
 from .walks import Array, Change, Gradients, Stop, Walk
 

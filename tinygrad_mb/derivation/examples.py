@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from .expressions import Expr
 from .sizes import form_of
@@ -49,13 +50,23 @@ def example_axis(x: Expr) -> int | None:
             inside = example_axis(arg)
             if inside is not None:
                 return inside + x.ndim - arg.ndim
-    if x.op == "index" and example_axis(x.args[0]) == 0 and x.data[0] == slice(None).__repr__():
-        return 0
+    if x.op == "index":
+        return _after_index(example_axis(x.args[0]), x.payload)
     if x.op in ("convolution", "deconvolution", "pool", "unpool", "patches", "unpatch", "call", "gather"):
         for arg in x.args:
             if example_axis(arg) == 0 and x.shape[0] == arg.shape[0]:
                 return 0
     return None
+
+
+def _after_index(axis: int | None, index: tuple[Any, ...]) -> int | None:
+    """Where an axis stands after an index by numbers and slices, if that takes all of it."""
+    if axis is None:
+        return None
+    before, own = index[:axis], index[axis : axis + 1]
+    if any(type(part) not in (int, slice) for part in before) or own not in ((), (slice(None),)):
+        return None
+    return axis - sum(type(part) is int for part in before)
 
 
 ELEMENTWISE = frozenset(("add", "multiply", "power", "apply", "compare", "not", "where", "broadcast"))

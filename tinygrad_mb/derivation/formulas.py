@@ -19,8 +19,6 @@ from .unicode import Unicode
 
 Symbol = Callable[..., str]  # of a variable, with the indices that stand below it
 
-_RAISED = str.maketrans("()0123456789", "⁽⁾⁰¹²³⁴⁵⁶⁷⁸⁹")
-
 
 class Formulas:
     """A program as mathematics; ``inline`` says whether short values on the way are part of longer formulas."""
@@ -72,7 +70,7 @@ class Formulas:
         symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
         delta = rf"\delta^{{{part}}}" if part else r"\delta"
         self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
-        self.text_symbols[v.index] = in_text(f"δ{part.translate(_RAISED)}{_shown(name)}")
+        self.text_symbols[v.index] = in_text(f"δ{notation.high(part)}{_shown(name)}")
 
     def _name(self, v: Variable) -> str:
         if v.name is not None:
@@ -158,7 +156,7 @@ def in_text(text: str) -> Symbol:
     def write(indices: tuple[str, ...] = ()) -> str:
         below = "".join(indices)
         low = notation.low(below)
-        if below and not set(low) - notation.SUBSCRIPTED and text[-1:] not in notation.SUBSCRIPTED:
+        if below and {*low}.issubset(notation.SUBSCRIPTED) and not text.endswith(tuple(notation.SUBSCRIPTED)):
             return text + low
         return f"{text}[{', '.join(indices)}]" if indices else text
 

@@ -20,11 +20,9 @@ _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
 }  # fmt: skip
-_SUBSCRIPTS = str.maketrans("0123456789ijkln", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ")
-_SUPERSCRIPTS = str.maketrans("0123456789-/", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᐟ")
-
-
-SUBSCRIPTED = frozenset("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ")
+SUBSCRIPTED = "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ"
+_SUBSCRIPTS = str.maketrans("0123456789ijkln", SUBSCRIPTED)
+_SUPERSCRIPTS = str.maketrans("0123456789-/()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᐟ⁽⁾")
 
 
 def escaped(text: str) -> str:
@@ -104,7 +102,7 @@ def low(text: str) -> str:
 
 
 def high(text: str) -> str:
-    """Digits above the line, in Unicode."""
+    """Numbers above the line, in Unicode."""
     return text.translate(_SUPERSCRIPTS)
 
 

@@ -137,7 +137,7 @@ class _Writer:
             if part:
                 body += ["", f"# {title}", *self._aligned(part)]
         text = "\n".join([*body, *head])
-        m = [f"m = len({self._batch()})  # the number of examples"] if _mentions_m(text) else []
+        m = [f"m = {self._batch()}  # the number of examples"] if _mentions_m(text) else []
         constants = [line for name, code in self.constants.items() for line in _wrapped(f"{name} = {code}")]
         ends = self._return()
         everything = [*head, *m, *constants, *body, "", *ends]
@@ -335,18 +335,22 @@ class _Writer:
             if isinstance(fixed, (bool, int, str)):
                 lines.append(f"assert {name} == {fixed!r}, 'the function was derived for this value'")
         if self.program.notes and self.program.examples:
-            lines.append(f"assert len({self._batch()}) == {self.program.examples}")
-        return lines + self._written_out()
+            lines.append(f"assert {self._batch()} == {self.program.examples}")
+        return lines + self._fixed()
 
-    def _written_out(self) -> list[str]:
-        """Checks of the axes that a loop went along: its steps stand here one by one, as many as there were."""
+    def _fixed(self) -> list[str]:
+        """Checks of the sizes that the program depends on, as where a loop's steps stand one by one."""
         lines = []
         for v in self.program.inputs:
-            for axis in range(len(v.shape) if v.role == "data" else 0):
-                steps = {k % int(v.shape[axis]) for k in self._steps_along(v, axis)}
-                if len(steps) == int(v.shape[axis]) > 1:
-                    lines.append(f"assert {self.names[v]}.shape[{axis}] == {int(v.shape[axis])}  # one by one below")
+            for axis, n in enumerate(v.shape if v.role == "data" else ()):
+                if len({k % int(n) for k in self._steps_along(v, axis)}) == int(n) > 1:
+                    lines.append(f"assert {self._size(v, axis)} == {int(n)}  # one by one below")
+                elif (v, axis) in self.program.fixed:
+                    lines.append(f"assert {self._size(v, axis)} == {int(n)}  # right for this size only")
         return lines
+
+    def _size(self, v: Variable, axis: int) -> str:
+        return f"{self.names[v]}.shape[{axis}]" if axis else f"len({self.names[v]})"
 
     def _steps_along(self, v: Variable, axis: int) -> Iterator[int]:
         """The places along an axis of an input that are taken by their number, also out of its transpose."""
@@ -370,9 +374,13 @@ class _Writer:
                     yield index[place]
 
     def _batch(self) -> str:
-        """An array of the batch whose length is the number of examples."""
-        data = [v for v in self.program.inputs if v.role == "data" and v.shape and v.shape[0] == self.program.examples]
-        return self.names[min(data, key=lambda v: form_of(v.shape[0]) is None)]  # the first one that follows it
+        """The number of examples, as the length of an array."""
+        along = self.program.along
+        if not along:
+            usual = [v for v in self.program.inputs if v.role == "data" and v.shape[:1] == (self.program.examples,)]
+            along = dict.fromkeys(usual, 0)
+        v = min(along, key=lambda v: (along[v], form_of(v.shape[along[v]]) is None))
+        return self._size(v, along[v])
 
     def _return(self) -> list[str]:
         parameters = self.program.arguments[self.program.signature[0]]

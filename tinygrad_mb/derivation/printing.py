@@ -1,9 +1,8 @@
-"""Expressions as text: how tightly each holds together, and where indices stand; what signs look like is left open."""
+"""Expressions as text: how tightly each holds together; what signs look like is left open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -11,59 +10,25 @@ from typing import Any
 import numpy as np
 
 from .examples import ELEMENTWISE, example_axis, has_elements
-from .expressions import Expr, Shape, constant, is_number, multiply, only_ones
-from .marks import Marks, Part
+from .expressions import Expr, constant, is_number, multiply, only_ones
+from .indices import LETTERS, Indices, operands
+from .marks import Part
 from .notation import fraction
 from .program import Variable
 from .ranks import ATOM, CHAIN, POWER, PRODUCT, SUM
 
-LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
 
 
-class Printer(Marks):
+class Printer(Indices):
     """Writes expressions; ``names`` are those of variables, by what their expressions hold, ``constants`` numbers."""
 
     def __init__(
         self, names: dict[int, Callable[[tuple[str, ...]], str]], constants: dict[Expr, int] | None = None
     ) -> None:
+        super().__init__()
         self.names = names
         self.constants = {} if constants is None else constants
-        self.indices: tuple[str, ...] = ()
-        self.sizes: Shape = ()
-        self.whole = False
-        self.joint: Shape | None = None  # of the sum, product or comparison that is being written
-        self.says_axes = False  # whether the operands in it must say which of its axes are theirs
-
-    @contextmanager
-    def each(self, sizes: Shape, letters: str = LETTERS, whole: bool = False) -> Iterator[None]:
-        """Within this, arrays with these leading axes, that of the examples first, are written for an index of each.
-
-        With ``whole`` single elements are meant, and other arrays have indices for their last axes.
-        """
-        before = self.indices, self.sizes, self.whole
-        self.indices, self.sizes, self.whole = tuple(letters[: len(sizes)]), tuple(sizes), whole
-        yield
-        self.indices, self.sizes, self.whole = before
-
-    @contextmanager
-    def among(self, joint: Shape | None, says_axes: bool = False) -> Iterator[None]:
-        """Within this, operands that broadcast to a shape are written; ``None`` for what stands by itself."""
-        before = self.joint, self.says_axes
-        self.joint, self.says_axes = joint, says_axes
-        yield
-        self.joint, self.says_axes = before
-
-    def indices_of(self, x: Expr) -> tuple[str, ...]:
-        """The indices that stand below a variable here."""
-        if example_axis(x) == 0:
-            k = min(len(self.sizes), x.ndim)
-            while k and x.shape[:k] != self.sizes[:k]:
-                k -= 1
-            return self.indices[:k]
-        if self.whole and 0 < x.ndim <= len(self.sizes):
-            return tuple(a for a, n in zip(self.indices[-x.ndim :], x.shape, strict=True) if n != 1)
-        return ()
 
     def write(self, x: Expr) -> str:
         """An expression."""
@@ -95,18 +60,6 @@ class Printer(Marks):
         """An operand that has fewer axes than its neighbours, where these say which of the axes are theirs."""
         wide = Expr("reshape", (x,), None, (*[1] * (len(self.joint or ()) - x.ndim), *x.shape))
         return self._reshape(wide)
-
-    def is_clear(self, joint: Shape, x: Expr) -> bool:
-        """Whether broadcasting alone says which axes of ``joint`` are those of an operand, if new axes are left out."""
-        if x.op != "reshape" or not only_ones(x.shape, x.args[0].shape):
-            return True
-        inside, done = x.args[0].shape, len(self.sizes)
-        whole = [(k, n) for k, n in enumerate(joint[done:], done) if n != 1]
-        own = [(k, n) for k, n in enumerate(x.shape, len(joint) - x.ndim) if n != 1 and k >= done]
-        seen = [(k, n) for k, n in enumerate(inside, len(joint) - len(inside)) if n != 1]
-        if own == whole:
-            return len(seen) == len(inside) or inside[:1] != (1,)
-        return own in ([], seen[len(seen) - len(own) :])
 
     # ---------------------------------------------------------------------------------------------- operations
 
@@ -163,13 +116,6 @@ class Printer(Marks):
         prefix = self.factor(sign, over or "1", under) if under else sign + over
         separated = prefix if prefix in ("", self.minus) else f"{prefix}{self.gap(prefix, body)}"
         return f"{separated}{body}", PRODUCT
-
-    def seen(self, x: Expr) -> bool:
-        """Whether an expression is an array here, where some axes may stand for single elements."""
-        if not x.shape:
-            return False
-        hidden = len(self.indices_of(x))
-        return x.ndim > hidden and not all(n == 1 for n in x.shape[hidden:])
 
     def joined(self, count: str, factors: list[Expr]) -> str:
         """A number and factors side by side; arrays among them with the sign of their product."""
@@ -251,11 +197,6 @@ class Printer(Marks):
     def _softmax(self, x: Expr) -> Part:
         return self.function("softmax", self.write(x.args[0]), "" if x.data == (x.ndim - 1,) else str(x.data)), ATOM
 
-    def axis_letters(self, x: Expr) -> str:
-        """Letters for the axes that a reduction is along."""
-        letters = LETTERS if example_axis(x.args[0]) is not None else LETTERS[1:] + "q"
-        return "".join(letters[k] if k < len(letters) else "q" for k in x.data[0])
-
     def _matmul(self, x: Expr) -> Part:
         a, b = x.args
         stack = len(self.indices_of(x))
@@ -313,26 +254,6 @@ class Printer(Marks):
             seen = len(self.indices_of(inside))
             index = self.new_axes(inside.shape[seen:], shape[max(hidden, len(joint) - x.ndim) if seen else -x.ndim :])
             return self.indexed(self.within(inside, ATOM), index), ATOM
-
-    def new_axes(self, old: Shape, new: Shape) -> list[str]:
-        """The index that takes axes of length one out of an array of one shape, and puts some in for another one."""
-        left, index = list(old), []
-        for n in new:
-            while n != 1 and left[0] == 1:
-                left.pop(0)
-                index.append("0")
-            if left[:1] == [n]:
-                left.pop(0)
-                index.append(self.any)
-            else:
-                index.append(self.new)
-        return [*index, *["0" for _ in left]]
-
-    def sizes_of(self, x: Expr) -> str:
-        """A shape, with m for the examples."""
-        along = example_axis(x)
-        sizes = ["m" if k == along else str(int(n)) for k, n in enumerate(x.shape)]
-        return self.cross.join(sizes[len(self.indices_of(x)) :])
 
     def _broadcast(self, x: Expr) -> Part:
         inside = x.args[0]
@@ -485,15 +406,6 @@ class Printer(Marks):
         if isinstance(value, slice):
             return self.sliced(value)
         return self.option("..." if value is Ellipsis else getattr(value, "__name__", str(value)))
-
-
-def operands(x: Expr) -> Iterator[Expr]:
-    """What is put together element by element."""
-    for arg in x.args:
-        if arg.op in ELEMENTWISE:
-            yield from operands(arg)
-        else:
-            yield arg
 
 
 def _leads_negative(term: Expr) -> bool:

@@ -71,6 +71,8 @@ class Program:
     arguments   the arguments by these names: nests of variables, in the place of arrays, and of what else there was
     summed      whether the function returned a vector of losses, whose sum was differentiated
     examples    the number of examples in the run that was written down
+    along       for each input that has the examples the axis along which they stand
+    fixed       axes of inputs whose lengths the program depends on, and which no expression follows
     notes       what holds only for the run that was written down, in words
     """
 
@@ -86,6 +88,8 @@ class Program:
         self.arguments: dict[str, Any] = {}
         self.summed = False
         self.examples = 0
+        self.along: dict[Variable, int] = {}
+        self.fixed: list[tuple[Variable, int]] = []
         self.notes: list[str] = []
 
     def variables(self) -> Iterator[Variable]:

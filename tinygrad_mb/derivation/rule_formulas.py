@@ -24,8 +24,8 @@ from ..primitives import OUT, PlannedRule
 from .examples import ELEMENTWISE
 from .expressions import Expr, constant, multiply, scalars_first
 from .formulas import in_text, numbered
+from .indices import operands
 from .passes import simplify
-from .printing import operands
 from .program import Program, Variable
 from .reading import Reader
 from .tracing import Writer
