@@ -137,7 +137,7 @@ class _Writer:
             if part:
                 body += ["", f"# {title}", *self._aligned(part)]
         text = "\n".join([*body, *head])
-        m = [f"m = {self._batch()}  # the number of examples"] if _mentions_m(text) else []
+        m = [f"m = {self._batch()}  # the number of examples"] if self.program.examples and _mentions_m(text) else []
         constants = [line for name, code in self.constants.items() for line in _wrapped(f"{name} = {code}")]
         ends = self._return()
         everything = [*head, *m, *constants, *body, "", *ends]
