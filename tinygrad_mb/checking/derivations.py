@@ -10,12 +10,12 @@ import numpy as np
 
 from ..batch_axes import found_axes
 from ..pytrees import Nest
-from ..wording import listed
+from ..wording import is_or_are, listed
 from . import hands
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
-from .parameters import Case, is_or_are, is_own, is_right
+from .parameters import Case, is_own, is_right
 from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
 from .walks import Array, Gradients
