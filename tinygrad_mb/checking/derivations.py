@@ -15,7 +15,7 @@ from . import hands
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
-from .parameters import Case, is_own, is_right
+from .parameters import Case, is_right
 from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
 from .walks import Array, Gradients
@@ -299,8 +299,9 @@ class _Check:
                 name, False, np.inf, (), np.nan, np.nan, f"shape {self.handed.arrays[name].shape}, not {true.shape}"
             )
         u, note = fitted.array, ""
-        right = name in self.given.hand and self.given.right(name)
-        if not right and is_own(self.given, name):
+        finite = name in self.given.hand
+        right = finite and self.given.right(name)
+        if finite and not right and self.given.is_own(name, true):
             u, right, note = u * (self.recording.parts.weight or 1), True, "of each example's own loss"
         return self._compared(name, u, true, right and not fitted.sentence, "the shape" if fitted.sentence else note)
 
@@ -318,15 +319,7 @@ class _Check:
         """The same derivation at other parameters, where a true gradient is 0 at the given ones and shows nothing."""
         if not callable(self.hand) or not any(map(self.recording.vanishes, self.given.hand)):
             return []
-        other = self.recording.elsewhere()
-        if other is None:
-            return []
-        try:
-            with np.errstate(all="ignore"):
-                case = self._case(other, hands.call(self.hand, other)[0])
-        except Exception:  # a derivation for these parameters is still a derivation
-            return []
-        return [case] if case.hand.keys() == self.given.hand.keys() else []
+        return self._cases_of([self.recording.elsewhere()])
 
     def _tested(self, verdict: Verdict, moved: list[Case]) -> Verdict:
         """The verdict at the other parameters where there is nothing to see at the given ones."""
@@ -336,9 +329,10 @@ class _Check:
         if not moved:
             return verdict._replace(error=0.0, note="not tested: 0 here")
         case = moved[0]
-        right = case.right(name) or is_own(case, name)
-        u = case.hand[name] * ((case.recording.parts.weight or 1) if right and not case.right(name) else 1)
-        return self._compared(name, u, case.recording.truth[name], right, verdict.note)
+        u, true, right = case.hand[name], case.recording.truth[name], case.right(name)
+        if not right and case.is_own(name, true):
+            u, right = u * (case.recording.parts.weight or 1), True
+        return self._compared(name, u, true, right, verdict.note)
 
     def _probes(self, r: Recording) -> list[Case]:
         """The same derivation on other numbers of rows of the batch: primes that are no other length here."""
@@ -346,16 +340,20 @@ class _Check:
             return []
         lengths = {n for node in r.nodes for n in node.shape}
         rng = np.random.default_rng(0)
-        found = []
+        others = []
         for n in [p for p in _PRIMES if p not in lengths][:2]:
             rows = rng.permutation(r.m)[:n] if n <= r.m else np.append(np.arange(r.m), rng.integers(0, r.m, n - r.m))
-            other = r.on(r.rows_at(np.sort(rows)))
-            if other is None or other.signature != r.signature:
-                continue
+            others.append(r.on(r.rows_at(np.sort(rows))))
+        return self._cases_of(others)
+
+    def _cases_of(self, others: list[Recording | None]) -> list[Case]:
+        """The same derivation on other recordings, where it runs and gives gradients by the same."""
+        found = []
+        for other in filter(None, others):
             try:
                 with np.errstate(all="ignore"):
                     case = self._case(other, hands.call(self.hand, other)[0])
-            except Exception:  # a derivation for one size of batch is still a derivation
+            except Exception:  # a derivation for one size of batch, or for these parameters, is still a derivation
                 continue
             if case.hand.keys() == self.given.hand.keys():
                 found.append(case)

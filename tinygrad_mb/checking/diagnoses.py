@@ -144,8 +144,7 @@ Found = dict[Local, list[str]]  # mistakes of single parameters, and the paramet
 
 def _is_of_all(found: Found, case: Case) -> bool:
     """Whether one mistake is made in every parameter."""
-    r = case.recording
-    every = {n for n in case.hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
+    every = case.telling()
     return all(local.number and every <= set(names) for local, names in found.items())
 
 
@@ -173,21 +172,12 @@ def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[Made]:
 
 def _right(gradients: Gradients, case: Case) -> set[str]:
     """The names of what was handed in that is equal to these gradients."""
-    return {n for n in case.hand if n in gradients and _is_equal(case, n, gradients[n])}
-
-
-def _is_equal(case: Case, name: str, g: Array) -> bool:
-    """Whether a gradient is what was handed in; error terms of the examples' own losses are as good as their shares."""
-    u, r = case.hand[name], case.recording
-    if case.close(u, g, r.truth[name]):
-        return True
-    own = name not in r.params and r.parts.is_mean and r.parts.weight is not None
-    return own and case.close(u, g / (r.parts.weight or 1), r.truth[name])
+    return {n for n in case.hand if n in gradients and case.agrees(n, gradients[n])}
 
 
 def _other(case: Case, name: str) -> Callable[[Array | None], bool]:
     """Whether a gradient is none, or another one than was handed in."""
-    return lambda g: g is None or not _is_equal(case, name, g)
+    return lambda g: g is None or not case.agrees(name, g)
 
 
 def _pairs(made: list[Made], case: Case) -> Iterator[Made]:

@@ -36,7 +36,22 @@ class Case(NamedTuple):
     def close(self, u: Array, c: Array, true: Array) -> bool:
         """Whether two gradients by the same parameter agree."""
         scale = max(abs(c).max(initial=0), 1e-3 * abs(true).max(initial=0), 1e-300)
-        return bool(abs(u - c).max(initial=0) <= self.rtol * scale)
+        return u.shape == c.shape and bool(abs(u - c).max(initial=0) <= self.rtol * scale)
+
+    def agrees(self, name: str, g: Array) -> bool:
+        """Whether a gradient is what was handed in; error terms of the examples' own losses are as good as shares."""
+        return self.close(self.hand[name], g, self.recording.truth[name]) or self.is_own(name, g)
+
+    def is_own(self, name: str, g: Array) -> bool:
+        """Whether error terms of the examples' own losses were handed in, where ``g`` are their shares in a mean."""
+        r = self.recording
+        own = name not in r.params and r.parts.is_mean
+        return own and self.close(self.hand[name], g / (r.parts.weight or 1), r.truth[name])
+
+    def telling(self) -> set[str]:
+        """The parameters among what was handed in whose true gradient is not 0."""
+        r = self.recording
+        return {n for n in self.hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
 
     def right(self, name: str) -> bool:
         """Whether what was handed in is the true gradient: as a whole, and each entry by its own size."""
@@ -54,17 +69,9 @@ class Case(NamedTuple):
         return wrong & (excess > _ROUNDING * self.recording.rounding[name]) if wrong.any() else wrong
 
 
-def is_own(case: Case, name: str) -> bool:
-    """Whether what was handed in are right error terms of the examples' own losses, and not their shares in a mean."""
-    r = case.recording
-    if name in r.params or name not in case.hand or not r.parts.is_mean or r.parts.weight is None:
-        return False
-    return case.close(case.hand[name] * r.parts.weight, r.truth[name], r.truth[name])
-
-
 def is_right(case: Case) -> bool:
     """Whether all that was handed in is right."""
-    return all(case.right(name) or is_own(case, name) for name in case.hand)
+    return all(case.right(name) or case.is_own(name, case.recording.truth[name]) for name in case.hand)
 
 
 class Local(NamedTuple):
@@ -96,15 +103,11 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 
     def close(predictions: Iterable[Array]) -> bool:
         return all(
-            c.shape == u.shape and case.close(u, c, case.recording.truth[name])
-            for case, u, c in zip(cases, hands, predictions, strict=True)
+            case.close(u, c, case.recording.truth[name]) for case, u, c in zip(cases, hands, predictions, strict=True)
         )
 
-    if close(bases):
+    if all(case.agrees(name, b) for case, b in zip(cases, bases, strict=True)):
         return [()]
-    own = name not in recordings[0].params and all(r.parts.is_mean for r in recordings)
-    if own and close([b / (r.parts.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
-        return [()]  # error terms of the examples' own losses are as good as their shares in a mean
     found = _scaled(cases, bases, name, known, close, ())
     if bases[0].ndim == 2 and bases[0].shape[0] == bases[0].shape[1]:
         turned = [b.T for b in bases]
@@ -179,7 +182,7 @@ def _of_factor(
     """The mistake behind a factor; ``pair`` are all that it is made of, ``others`` could be meant as well."""
     recordings = [case.recording for case in cases]
     r = recordings[0]
-    every = {n for n in cases[0].hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
+    every = cases[0].telling()
 
     def biases(names: list[str]) -> bool:
         return set(names) < every and all(is_bias(r, n) for n in names if n in r.params)
