@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import tinygrad_mb as tg
+from tinygrad_mb.derivation.arguments import computed
 from tinygrad_mb.derivation.sizes import fitted, form_of, over, times
 from tinygrad_mb.errors import NotDifferentiableError, TracedValueError
 from tinygrad_mb.pytrees import Nest
+from tinygrad_mb.vjps.indexing import scatter_add
 
 RNG = np.random.default_rng(0)
 X, Y, LABELS = RNG.normal(size=(6, 3)), RNG.normal(size=6), RNG.integers(0, 4, 6)
@@ -517,3 +519,34 @@ def test_sizes_that_the_loss_takes_but_the_function_does_not_are_asserted():
     free = check(lambda w, x: np.tanh(x).sum() * w, np.ones(()), x, more=[(x[:2, :3],), (x[..., :1],)])
     assert "assert" not in free
     assert "assert" not in check(net, NET, X, Y)
+
+
+def test_ties_of_maximum_share_in_one_line_that_says_so():
+    rows = np.vstack([np.zeros(3), X])
+    text = check(lambda w, x: (np.maximum(x @ w, 0) ** 2).mean(), W, rows, more=[(X[:2],)])
+    assert "dz = 2 / m * t * ((z > 0) + 0.5 * (z == 0))  # (m,): ties share" in text
+    text = check(lambda w, x: np.maximum(0, x @ w).mean(), W, rows)
+    assert "dz = ((z > 0) + 0.5 * (z == 0)) / m  # (m,): ties share" in text
+    text = check(lambda w, x: (np.minimum(x @ w, 2 * x @ w) ** 2).mean(), W, rows)
+    assert text.count("ties share") == 2
+    single = [a.astype(np.float32) for a in (W, rows)]
+    check(lambda w, x: (np.maximum(x @ w, 0) ** 2).mean(), *single, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("function_of", [tg.nn.gelu, tg.special.erf, tg.special.normal_cdf])
+def test_the_error_function_is_defined_where_it_is_called(function_of):
+    def loss(w, x):
+        return (function_of(x @ w) ** 2).mean()
+
+    text = check(loss, W, X, more=[(X[:1],), (100 * X,)])
+    assert text.count("def erf(x):") == 1
+    assert len(lines(text)) < 30
+    assert max(map(len, text.splitlines())) <= 100
+    check(loss, W.astype(np.float32), X.astype(np.float32), tolerance=1e-5)
+    check(lambda w, x: function_of(w) * x.mean(), np.array(0.3), X)
+
+
+def test_primitives_on_constants_take_numbers_as_arrays():
+    found = computed(scatter_add, (0.5, np.array([0, 1, 1]), (3,)), {})
+    np.testing.assert_array_equal(found, [0.5, 1.0, 0.0])
+    assert found.dtype == np.float64

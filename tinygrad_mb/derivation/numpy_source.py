@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..vjps import convolution
-from . import assignments
+from ..vjps import convolution, special
+from . import assignments, definitions
 from .arguments import added_up, shape_of
+from .expansions import shares_ties
 from .notation import shape_text
 from .program import Call, Program, Variable, variables_in
 from .python_text import Text, array_text, expression
@@ -140,11 +141,18 @@ class _Writer:
         m = [f"m = {self._batch()}  # the number of examples"] if self.program.examples and _mentions_m(text) else []
         constants = [line for name, code in self.constants.items() for line in _wrapped(f"{name} = {code}")]
         ends = self._return()
-        everything = [*head, *m, *constants, *body, "", *ends]
+        everything = [*head, *m, *constants, *self._definitions(), *body, "", *ends]
         signature = f"def gradients({', '.join(self.program.signature)}):"
         lines_of_code = [_INDENT + line if line else "" for line in [*self._docstring(), *everything]]
         text = "\n".join([signature, *lines_of_code, ""])
         return f"import numpy as np\n\n\n{text}" if "np." in text else text
+
+    def _definitions(self) -> list[str]:
+        """What NumPy lacks, and a line calls."""
+        if not any(call.function is special.erf for call in self.program.calls):
+            return []
+        lines = definitions.ERF.splitlines()
+        return ["", *[part for line in lines for part in textwrap.wrap(line, WIDTH - 4, subsequent_indent=2 * _INDENT)]]
 
     def _is_forward(self, variable: Variable) -> bool:
         return variable in self.forward or variable.role not in ("cotangent", "result")
@@ -276,6 +284,8 @@ class _Writer:
         summing = [c.function for c in self._calls_of_line(call) if any(map(_counts_examples, added_up(c)))]
         means = all(function is np.mean for function in summing)
         over = f": {'mean' if means else 'Σ'} over the m examples" if summing else ""
+        if any(map(self._shares_ties, self._calls_of_line(call))):
+            over += ", ties share" if over else ": ties share"
         if means and summing and (count := self._count(call)) is not None:
             over = f": mean over all {count} elements"
         if call.function is np.matmul:
@@ -284,6 +294,15 @@ class _Writer:
         if call.function in (np.sum, np.mean):
             return f"{shape_text(shape_of(call.args[0]))} -> {out}{over}"
         return f"{out}{over}"
+
+    def _shares_ties(self, call: Call) -> bool:
+        """Whether a call gives half to values that are equal, of which neither is the larger one."""
+        if call.function is not np.add:
+            return False
+        wins, half = [self.calls.get(a) if isinstance(a, Variable) else None for a in call.args]
+        if half is None or half.function is not np.multiply or not isinstance(half.args[1], Variable):
+            return False
+        return shares_ties(wins, self.calls.get(half.args[1]))
 
     def _count(self, call: Call) -> Any:
         """How many numbers a mean is over, where these are more than the examples."""

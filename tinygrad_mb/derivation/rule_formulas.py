@@ -152,9 +152,9 @@ def rule_formula(
         return RuleFormula(f"{back.__name__}({DELTA}, axis={node.params[-1]})")
     try:
         traced = trace_rule(node, rule, saved, label, shape)
-        found, spread = _spread(read_rule(traced))
     except Exception:  # a user's rule may do anything; and what hides examples is not traced
         return RuleFormula(_named(node, rule, label))
+    found, spread = _spread(read_rule(traced))
     names = {v.index: in_text(v.name or "") for v in traced.program.inputs}
     text = _written(Unicode(names, numbered([found])), found, spread)
     if len(text) > LONGEST:

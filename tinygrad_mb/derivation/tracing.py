@@ -223,7 +223,7 @@ _ROLES = {
     "tanh": "h", "relu": "h", "sigmoid": "h", "softmax": "p", "log_softmax": "logp", "cross_entropy": "losses",
     "squared_error": "losses", "binary_cross_entropy": "losses",
 }  # fmt: skip
-RESERVED = frozenset({"np", "m", "len", "i", "j", "gradients"})  # what a printed function uses itself
+RESERVED = frozenset({"np", "m", "len", "erf", "i", "j", "gradients"})  # what a printed function uses itself
 
 
 def give_names(program: Program, names: dict[Variable, str]) -> None:
