@@ -59,7 +59,7 @@ class Use:
         if isinstance(self.each, Factors):
             return self.each.rows(slice(example, example + 1))[0]
         assert self.each is not None
-        return self.each.dense()._data[example]
+        return autodiff.bare(self.each.dense())[example]
 
 
 def _hidden_from(parent: Node, passed: Any) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ def _stay_apart(passed: Carrier) -> bool:
     """
     if isinstance(passed, Factors) or passed.examples == 1 or math.prod(passed.shape) % passed.examples:
         return False
-    return not ((passed.dense()._data != 0).sum(axis=0) > 1).any()
+    return not ((autodiff.bare(passed.dense()) != 0).sum(axis=0) > 1).any()
 
 
 class Step:
