@@ -12,7 +12,6 @@ from checking.making import (
     Model,
     averaged,
     bias,
-    lead,
     pairs,
     share,
     sigmoid,
@@ -232,7 +231,7 @@ def rows_hand(on, p, x, labels):
     d = s.copy()
     if "22 target" not in on:
         d[np.arange(m), labels] -= 1
-    d *= lead(on, m)
+    d *= share(on, m)
     d = d * s * (1 - s) if "9 once more" in on else d
     d = s * (d - (d * s).sum(axis=1, keepdims=True)) if "9 twice" in on else d
     d = np.tile(d.mean(axis=0), (m, 1)) if "6 errors" in on else d

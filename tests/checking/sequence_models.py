@@ -8,7 +8,6 @@ from checking.making import (
     Model,
     averaged,
     bias,
-    lead,
     over_all,
     series,
     share,
@@ -123,7 +122,7 @@ def attention_hand(on, p, x, y):
     e = np.exp(scores - scores.max(axis=2, keepdims=True))
     a = e / e.sum(axis=2, keepdims=True)
     pooled = (a @ v).mean(axis=1)
-    d = (pooled @ p["w"] - y) * lead(on, m)
+    d = (pooled @ p["w"] - y) * share(on, m)
     dh = np.repeat((d[:, None] * p["w"])[:, None, :], t, axis=1) / (1 if "22 mean" in on else t)
     da = dh @ v.swapaxes(1, 2)
     ds = a * (da - (da * a).sum(axis=2, keepdims=True))
@@ -153,7 +152,7 @@ def gated_hand(on, p, x, y):
         c = np.tanh(x[:, t] @ p["Uc"] + h @ p["Wc"])
         kept.append((h, z, c))
         h = z * h + (1 - z) * c
-    d = (1 if "4" in on else 2) * (h @ p["v"] - y) * lead(on, m)
+    d = (1 if "4" in on else 2) * (h @ p["v"] - y) * share(on, m)
     g = {name: np.zeros(w.shape) for name, w in p.items()}
     g["v"] = h.T @ d
     dh = d[:, None] * p["v"]
@@ -178,7 +177,7 @@ def words_loss(p, tokens, y):
 def words_hand(on, p, tokens, y):
     m, t = tokens.shape
     h = np.tanh(p["E"][tokens].mean(axis=1))
-    d = (h @ p["w"] - y) * lead(on, m)
+    d = (h @ p["w"] - y) * share(on, m)
     da = d[:, None] * p["w"] * (1 if "7" in on else 1 - h * h)
     each = np.repeat(da[:, None, :], t, axis=1) / (1 if "22 mean" in on else t)
     dE = np.zeros(p["E"].shape)
