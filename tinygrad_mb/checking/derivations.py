@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,10 +120,9 @@ def check_derivation(
     axes, sure = found_axes(arrays.leaves, recording.loss_of)
     if axes != recording.axes:
         recording = Recording(loss_fn, nest, arrays, axes)
-    handed, changed = hands.call(hand, recording)
-    again = hands.call(hand, recording)[0] if callable(hand) else handed
+    handed = hands.call(hand, recording)
     tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
-    return _Check(recording, hand, handed, tolerance).report(changed, again, sure)
+    return _Check(recording, hand, handed, tolerance).report(sure)
 
 
 def _refuse(recording: Recording) -> None:
@@ -168,20 +167,16 @@ class _Check:
                     found[name] = array
         return Case(recording, found, self.rtol, self.handed.keys)
 
-    def report(self, changed: list[str], again: hands.Handed, sure: bool) -> DerivationReport:
+    def report(self, sure: bool) -> DerivationReport:
+        """What there is to say; ``sure`` if it is known where the examples stand."""
         if is_converted(self.recording) and (parts := lost(self.recording)):
             return _cut(parts)
-        problems = [*hands.missing(self.handed, self.recording), *self._not_finite()]
-        if changed:
-            problems.append(
-                f"hand changes its arguments in place: {listed(changed)}. What is computed from them after that is of "
-                "other numbers."
-            )
+        problems = hands.problems(self.handed, self.recording)
         verdicts = [self._verdict(name) for name in self.recording.order() if name in self.handed.arrays]
         diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.number]
         problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
         notes = self._notes(sure)
-        stale = self._stale(again)
+        stale = self._stale() if callable(self.hand) else None
         moved = self._moved()
         verdicts = [self._tested(v, moved) for v in verdicts]
         untested = [n for n in self.given.hand if self.recording.vanishes(n)]
@@ -264,19 +259,9 @@ class _Check:
             return re.sub("(; the|: the| The)$", "", text).removesuffix(".") + "."
         return f"{text} cosine between yours and the true one is {number((u * t).sum() / lengths)}."
 
-    def _not_finite(self) -> Iterator[str]:
-        for name, x in self.handed.arrays.items():
-            bad = ~np.isfinite(x)
-            if bad.any():
-                at = tuple(int(k) for k in np.argwhere(bad)[0])
-                what = (
-                    f"{int(bad.sum())} of {x.size} entries that are not finite, the first {entry(name, at)} = {x[at]}"
-                )
-                yield f"The gradient by {name} has {what}."
-
-    def _stale(self, again: hands.Handed) -> Diagnosis | None:
+    def _stale(self) -> Diagnosis | None:
         """What there is to say if a second call gives other numbers than the first."""
-        first, second = self.handed.arrays, again.arrays
+        first, second = self.handed.arrays, hands.call(self.hand, self.recording).arrays
         names = [n for n, x in first.items() if n not in second or not np.array_equal(x, second[n], equal_nan=True)]
         if not names:
             return None
@@ -352,7 +337,7 @@ class _Check:
         for other in filter(None, others):
             try:
                 with np.errstate(all="ignore"):
-                    case = self._case(other, hands.call(self.hand, other)[0])
+                    case = self._case(other, hands.call(self.hand, other))
             except Exception:  # a derivation for one size of batch, or for these parameters, is still a derivation
                 continue
             if case.hand.keys() == self.given.hand.keys():

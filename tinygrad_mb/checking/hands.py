@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..autodiff import data_of
 from ..pytrees import Nest
 from ..wording import is_or_are, listed
 from .recordings import Recording, nest_of, own
+from .reports import entry
 from .walks import Array
 
 _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
@@ -18,11 +20,12 @@ _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
 class Handed(NamedTuple):
     """A derivation's results on one batch.
 
-    arrays  by the names of parameters and tensors, as they came
-    keys    what the person calls them
-    loss    the loss, if it was returned as well
-    extra   the names that belong to nothing
-    single  whether an array is of float32 or less
+    arrays   by the names of parameters and tensors, as they came
+    keys     what the person calls them
+    loss     the loss, if it was returned as well
+    extra    the names that belong to nothing
+    single   whether an array is of float32 or less
+    changed  the arguments that were changed in place
     """
 
     arrays: dict[str, Array]
@@ -30,12 +33,13 @@ class Handed(NamedTuple):
     loss: Array | None
     extra: list[str]
     single: bool
+    changed: Sequence[str] = ()
 
 
-def call(hand: Any, recording: Recording) -> tuple[Handed, list[str]]:
-    """The derivation's results on a recording's batch, and the arguments that it has changed."""
+def call(hand: Any, recording: Recording) -> Handed:
+    """The derivation's results on a recording's batch."""
     if not callable(hand):
-        return taken_apart(hand, recording), []
+        return taken_apart(hand, recording)
     params = recording.nest.fill([own(x) for x in recording.nest.leaves])
     batch = recording.batch.fill([own(x) for x in recording.batch.leaves], whole=True)
     given = hand(params, *batch)
@@ -48,7 +52,7 @@ def call(hand: Any, recording: Recording) -> tuple[Handed, list[str]]:
                     if before is recording.nest
                     else f"argument {int(path.partition('.')[0]) + 1} of the batch"
                 )
-    return taken_apart(given, recording), changed
+    return taken_apart(given, recording)._replace(changed=changed)
 
 
 def _same(x: Any, y: Any) -> bool:
@@ -168,8 +172,8 @@ def fit_shape(name: str, array: Array, recording: Recording, key: str) -> Fitted
     return Fitted(None, 0, f"{says}: they must be equal.")
 
 
-def missing(handed: Handed, recording: Recording) -> list[str]:
-    """Sentences about what is not there, and what belongs to nothing."""
+def problems(handed: Handed, recording: Recording) -> list[str]:
+    """Sentences about what is not there, what belongs to nothing, what is not finite, and what was changed."""
     out = []
     absent = [name for name in recording.params if name not in handed.arrays]
     if absent:
@@ -182,5 +186,17 @@ def missing(handed: Handed, recording: Recording) -> list[str]:
         out.append(
             f"{listed([repr(e) for e in handed.extra])} {is_or_are(handed.extra)} no gradient by a "
             f"parameter or by a named tensor: the parameters are {listed(list(recording.params))}, and {there}."
+        )
+    for name, x in handed.arrays.items():
+        bad = np.argwhere(~np.isfinite(x))
+        if len(bad):
+            first = f"{entry(name, bad[0])} = {x[tuple(bad[0])]}"
+            out.append(
+                f"The gradient by {name} has {len(bad)} of {x.size} entries that are not finite, the first {first}."
+            )
+    if handed.changed:
+        out.append(
+            f"hand changes its arguments in place: {listed(handed.changed)}. What is computed from them after that is "
+            "of other numbers."
         )
     return out
