@@ -91,16 +91,13 @@ _BENDS: dict[str, dict[str, Bend]] = {  # derivatives that are as good as each o
 
 def corners(recording: Recording) -> list[Corner]:
     """The nodes with arguments exactly at a corner, and where."""
-    if "corners" not in recording.notes:
-        recording.notes["corners"] = [
-            Corner(k, where, kind)
-            for k, node in enumerate(recording.nodes)
-            if node.op is not None and node in recording.flow
-            for kind, where in [_corner(recording, node)]
-            if where is not None and where.any()
-        ]
-    found: list[Corner] = recording.notes["corners"]
-    return found
+    return recording.once("corners", lambda: [
+        Corner(k, where, kind)
+        for k, node in enumerate(recording.nodes)
+        if node.op is not None and node in recording.flow
+        for kind, where in [_corner(recording, node)]
+        if where is not None and where.any()
+    ])  # fmt: skip
 
 
 def _corner(recording: Recording, node: Node) -> tuple[str, Array | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from ..transforms import fresh_argument
 from .loss_parts import Parts
 from .walks import Array, Change, Gradients, Stop, Walk
 
+T = TypeVar("T")
+
 
 class Recording:
     """A loss on one batch.
@@ -32,12 +34,11 @@ class Recording:
     params  the parameters' nodes by their paths
     named   the nodes that the loss function gave a name
     truth   the gradients by all of these
-    notes   what readers have found out, so that they need not do so again
     """
 
     def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest, axes: Axes | None = None) -> None:
         self.loss_fn, self.nest, self.batch = loss_fn, params, batch
-        self.notes: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
         self.axes = first_axes(batch.leaves) if axes is None else axes
         lengths = [np.shape(x)[a] for x, a in zip(batch.leaves, self.axes, strict=True) if a is not None]
         self.m: int = lengths[0] if lengths else 1
@@ -71,6 +72,13 @@ class Recording:
     def wanted(self) -> dict[str, Node]:
         """Parameters and named tensors."""
         return self.named | self.params
+
+    def once(self, what: str, find: Callable[[], T]) -> T:
+        """What a reader of the recording finds out, so that it need not do so again."""
+        if what not in self._found:
+            self._found[what] = find()
+        found: T = self._found[what]
+        return found
 
     @cached_property
     def followed(self) -> bool:

@@ -56,10 +56,7 @@ class Region(NamedTuple):
 
 def regions(recording: Recording) -> list[Region]:
     """All activations, and what is like one, newest first; linear ones are left out."""
-    if "regions" not in recording.notes:
-        recording.notes["regions"] = _regions(recording)
-    found: list[Region] = recording.notes["regions"]
-    return found
+    return recording.once("regions", lambda: _regions(recording))
 
 
 def _regions(recording: Recording) -> list[Region]:

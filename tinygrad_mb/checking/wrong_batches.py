@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,13 @@ def averages(recording: Recording) -> Iterator[Candidate]:
     def of_examples(r: Recording, how: Way) -> Callable[[Array], Array]:
         return lambda x: how(r, x) if r.axis_of(np.shape(x)) is not None and np.asarray(x).dtype.kind == "f" else x
 
-    def of_slopes(r: Recording, k: int, claim: str, how: Way) -> dict[int, Any]:
-        if claim not in r.notes:
-            r.notes[claim] = {}
-            for a in regions(r):
-                if r.axis_of(r.nodes[a.top].shape) is not None:
-                    formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
-                    slope = formula(how(r, h)) if formula else a.slope_at(r, how(r, z))
-                    r.notes[claim][a.top] = a.base, _times(slope)
-        return {top: jump for top, jump in r.notes[claim].items() if top < k}
+    def of_slopes(r: Recording, how: Way) -> dict[int, Any]:
+        jumps = {}
+        for a in regions(r):
+            if r.axis_of(r.nodes[a.top].shape) is not None:
+                formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
+                jumps[a.top] = a.base, _times(formula(how(r, h)) if formula else a.slope_at(r, how(r, z)))
+        return jumps
 
     def one(i: int) -> Way:
         return lambda r, x: np.broadcast_to(np.take(x, [i], r.axis_of(x.shape) or 0), x.shape)
@@ -51,14 +50,15 @@ def averages(recording: Recording) -> Iterator[Candidate]:
         ("the errors are averaged over the examples, and go back through the first example alone", one(0)),
     ]
     for claim, how in ways:
-        for k in recording.batched():
+        for last in recording.batched():
 
-            def change(r: Recording, k: int = k, claim: str = claim, how: Any = how) -> Change:
+            def change(r: Recording, last: int = last, claim: str = claim, how: Any = how) -> Change:
                 if how is None:
-                    return Change(at={k: r.mean})
-                return Change(at={k: r.mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, claim, how))
+                    return Change(at={last: r.mean})
+                jumps = {k: jump for k, jump in r.once(claim, partial(of_slopes, r, how)).items() if k < last}
+                return Change(at={last: r.mean}, saved=(last, of_examples(r, how)), jumps=jumps)
 
-            yield on_the_way_back(6, f"{claim}, at {place(recording, k)}", change)
+            yield on_the_way_back(6, f"{claim}, at {place(recording, last)}", change)
 
     def products(r: Recording) -> Change:
         params = set(r.params.values())
