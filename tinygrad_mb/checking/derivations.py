@@ -172,13 +172,13 @@ class _Check:
         if is_converted(self.recording) and (parts := lost(self.recording)):
             return _cut(parts)
         problems = hands.problems(self.handed, self.recording)
-        verdicts = [self._verdict(name) for name in self.recording.order() if name in self.handed.arrays]
         diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.number]
         problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
         notes = self._notes(sure)
         stale = self._stale() if callable(self.hand) else None
         moved = self._moved()
-        verdicts = [self._tested(v, moved) for v in verdicts]
+        names = [name for name in self.recording.order() if name in self.handed.arrays]
+        verdicts = [self._tested(self._verdict(name), moved) for name in names]
         untested = [n for n in self.given.hand if self.recording.vanishes(n)]
         if untested:
             notes.append(_vacuous(untested, moved))
@@ -186,8 +186,8 @@ class _Check:
         if stale is not None:
             diagnoses.append(stale)
         else:
-            telling = moved or [self.given]  # where a gradient is 0 no mistake shows
-            telling = telling + self._probes(telling[0].recording)
+            shown = moved or [self.given]  # where a gradient is 0 no mistake shows
+            telling = shown + self._probes(shown[0].recording)
             cases = [self.given, *telling] if moved else telling
             wrong = next((case for case in cases if not is_right(case)), None)
             followed = all(case.recording.followed for case in cases)
