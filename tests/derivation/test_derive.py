@@ -550,3 +550,19 @@ def test_primitives_on_constants_take_numbers_as_arrays():
     found = computed(scatter_add, (0.5, np.array([0, 1, 1]), (3,)), {})
     np.testing.assert_array_equal(found, [0.5, 1.0, 0.0])
     assert found.dtype == np.float64
+
+
+def test_the_error_of_labels_that_are_chosen_by_a_condition():
+    def loss(w, x, y):
+        p = 1 / (1 + np.exp(-(x @ w)))
+        return np.where(y == 1, -np.log(p), -np.log(1 - p)).mean()
+
+    text = check(loss, W, X, LABELS, more=[(X[:2], LABELS[:2])])  # also of labels other than 0 and 1
+    assert "    dz = (p - t) / m  # (m,)\n" in text
+
+
+def test_constant_arrays_keep_the_users_names():
+    weights = np.array([0.125, 2.0625, 1.53125, 4.015625])
+    text = check(lambda w, x, y: (weights[y] * np.tanh(x @ w)).mean(), W, X, LABELS)
+    assert "    weights = np.array([0.125, 2.0625, 1.53125, 4.015625])\n" in text
+    assert "weights[y]" in text

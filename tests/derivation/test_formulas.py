@@ -5,6 +5,7 @@
 
 # ruff: noqa: RUF001
 
+import math
 import sys
 from pathlib import Path
 
@@ -290,6 +291,54 @@ def test_one_text_with_two_meanings_is_found_out():
             patch.setattr(Recorder, "indexed", lambda self, text, indices: text, raising=False)
             with pytest.raises(AssertionError, match="has two meanings in"):
                 assert_true(formulas, gradients_of(loss, params, (X, Y)))
+
+
+TABLE = np.array([0.5, 2.0, 1.5])
+
+
+def weighted_by_a_table(p, x, y):
+    classes = (y > 0) * 1
+    return (TABLE[classes] * np.square(x @ p["w"] - y)).mean()
+
+
+def weighted_by_another_table(p, x, y):
+    weights = np.array([0.5, 2.0])
+    return (weights[(y > 0) * 1] * np.square(x @ p["w"] - y)).mean()
+
+
+def with_roots(p, x, y):
+    return (np.square(x @ p["w"] - y) / np.sqrt(3)).sum() / 30 + (p["w"] * math.sqrt(2 / math.pi)).sum() / 7
+
+
+def with_one_column(p, x, y):
+    return np.square(x @ p["w"][:, None] - y[:, None]).mean()
+
+
+def turned_inside(p, x, y):
+    z = x.reshape(5, 3, 1).transpose(1, 0, 2)[0] * p["w"] + x.reshape(5, 3, 1).transpose(1, 0, 2)[2, :, 0][:, None]
+    return np.tanh(z).sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "texts", "latex"),
+    [
+        (weighted_by_a_table, ["TABLE["], r"\mathrm{TABLE}_"), (weighted_by_another_table, ["weights["], "weights"),
+        (with_roots, ["(1 / (30 √3)) ", "(√2 / (7 √π)) Σ"], r"\frac{\sqrt{2}}{7 \sqrt{\pi}}"),
+        (with_one_column, ["L = (1/m) Σᵢ (zᵢ − yᵢ)²"], r"\sum_{i=1}^{m} (z_i - y_i)^2"),
+        (turned_inside, ["[:, 0", "[:, 2"], r"_{\cdot,0"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inline", [True, False])
+def test_names_numbers_and_places_are_written_as_a_person_would(loss, texts, latex, inline):
+    params = {"w": np.array([0.3, -0.5, 0.8])}
+    found = derive(loss, params, X, Y)
+    page = " ".join(found.text().split())
+    for text in texts:
+        assert text in page
+    assert latex in found.latex()
+    assert "const" not in page
+    assert "transpose" not in page
+    assert_true(Formulas(simplify(found.program), inline), gradients_of(loss, params, (X, Y)))
 
 
 def test_the_parts_of_a_delta_are_told_apart():

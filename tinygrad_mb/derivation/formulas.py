@@ -32,6 +32,8 @@ class Formulas:
         self.made_up = {} if made_up is None else dict(made_up)  # names for variables that have none
         self.latex_symbols: dict[int, Symbol] = {}
         self.text_symbols: dict[int, Symbol] = {}
+        self.latex_tables: dict[Expr, str] = {}
+        self.text_tables: dict[Expr, str] = {}
         self._find_symbols()
 
     # ------------------------------------------------------------------------------------------- symbols
@@ -53,6 +55,12 @@ class Formulas:
                 name = self._name(v)
                 self.latex_symbols[v.index] = _in_latex(name, taken)
                 self.text_symbols[v.index] = in_text(_shown(name))
+
+        names = {v.name for v in self.program.variables()}
+        for array in self.constants:
+            known = None if array.payload is None else self.program.table_name(array.payload)
+            if known is not None and known not in names:
+                self.latex_tables[array], self.text_tables[array] = _in_latex(known, taken)(), in_text(_shown(known))()
 
     def _gradient(self, v: Variable) -> None:
         """The symbol of a gradient; of several, where parameters have the same."""
@@ -84,9 +92,15 @@ class Formulas:
 
     # --------------------------------------------------------------------------------------------- pages
 
+    def symbols(self, kind: type[Printer]) -> tuple[dict[int, Symbol], dict[Expr, int], dict[Expr, str]]:
+        """What a printer needs: the symbols of variables, the numbers of constants, the symbols of those with names."""
+        if issubclass(kind, Latex):
+            return self.latex_symbols, self.constants, self.latex_tables
+        return self.text_symbols, self.constants, self.text_tables
+
     def sides(self, equation: Equation, kind: type[Printer]) -> tuple[str, list[str]]:
         """Both sides of an equation: the left one, and each form of the right one."""
-        printer = kind(self.latex_symbols if kind is Latex else self.text_symbols, self.constants)
+        printer = kind(*self.symbols(kind))
         with printer.each(equation.each):
             left = printer.write(variable(equation.left))
             return left, [printer.write(form) for form in equation.forms]
@@ -154,6 +168,7 @@ def in_text(text: str) -> Symbol:
     """The symbol of a variable in text, with its indices below it."""
 
     def write(indices: tuple[str, ...] = ()) -> str:
+        indices = tuple(filter(None, indices))
         below = "".join(indices)
         low = notation.low(below)
         if below and {*low}.issubset(notation.SUBSCRIPTED) and not text.endswith(tuple(notation.SUBSCRIPTED)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .examples import ELEMENTWISE, example_axis
@@ -23,7 +23,7 @@ class Indices(Marks):
         self.says_axes = False  # whether the operands in it must say which of its axes are theirs
 
     @contextmanager
-    def each(self, sizes: Shape, letters: str = LETTERS, whole: bool = False) -> Iterator[None]:
+    def each(self, sizes: Shape, letters: Sequence[str] = LETTERS, whole: bool = False) -> Iterator[None]:
         """Within this, arrays with these leading axes, that of the examples first, are written for an index of each.
 
         With ``whole`` single elements are meant, and other arrays have indices for their last axes.

@@ -195,6 +195,8 @@ class _Writer:
         if len(text) <= 24:
             return array
         known = next((name for name, code in self.constants.items() if code == text), None)
+        users = self.program.table_name(array)
+        known = known or (users if users not in self.taken else None)
         name = known or next(n for k in range(1, 999) if (n := f"constant{k}") not in self.taken)
         self.constants[name] = text
         self.taken.add(name)

@@ -10,25 +10,33 @@ from typing import Any
 import numpy as np
 
 from .examples import ELEMENTWISE, example_axis, has_elements
-from .expressions import Expr, constant, is_number, multiply, only_ones
+from .expressions import Expr, constant, is_number, multiply, only_ones, rational
 from .indices import LETTERS, Indices, operands
 from .marks import Part
-from .notation import fraction
 from .program import Variable
 from .ranks import ATOM, CHAIN, POWER, PRODUCT, SUM
 
+_FEW = 6  # numbers of an array that are written out
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
 
 
 class Printer(Indices):
-    """Writes expressions; ``names`` are those of variables, by what their expressions hold, ``constants`` numbers."""
+    """Writes expressions.
+
+    names      those of variables, by what their expressions hold
+    constants  a number for each constant array
+    tables     what is written for constant arrays that have names
+    """
 
     def __init__(
-        self, names: dict[int, Callable[[tuple[str, ...]], str]], constants: dict[Expr, int] | None = None
+        self,
+        names: dict[int, Callable[[tuple[str, ...]], str]],
+        constants: dict[Expr, int] | None = None,
+        tables: dict[Expr, str] | None = None,
     ) -> None:
         super().__init__()
         self.names = names
-        self.constants = {} if constants is None else constants
+        self.constants, self.tables = constants or {}, tables or {}
 
     def write(self, x: Expr) -> str:
         """An expression."""
@@ -42,7 +50,7 @@ class Printer(Indices):
     def part(self, x: Expr) -> Part:
         """An expression, and how tightly it holds together."""
         below = self.indices_of(x)
-        if not has_elements(x, len(below)):
+        if not has_elements(x, max([k for k, letter in enumerate(below, 1) if letter], default=0)):
             with self.each(()), self.among(None):
                 return self.indexed(self.within(x, ATOM), list(below)), ATOM
         writer: Callable[[Expr], Part] = getattr(self, f"_{x.op}")
@@ -97,8 +105,7 @@ class Printer(Indices):
         if any(self.seen(f) for f in below) and not any(f.op in _WIDE for f in arrays):
             front, arrays = above, []
         size = abs(x.data)
-        top, bottom = fraction(size)
-        top, sign = self.decimal(top), self.minus if x.data < 0 else ""
+        (top, bottom), sign = self.quotient(size), self.minus if x.data < 0 else ""
         over = self.joined(top, front)
         under = self.joined(bottom, below)
         if not arrays:
@@ -143,11 +150,10 @@ class Printer(Indices):
         if not isinstance(value, Fraction):
             infinite = self.infinity if value == value else "nan"
             return (infinite, ATOM) if not value < 0 else (self.minus + infinite, PRODUCT)
-        top, bottom = fraction(abs(value))
-        top, sign = self.decimal(top), self.minus if value < 0 else ""
+        (top, bottom), sign = self.quotient(abs(value)), self.minus if value < 0 else ""
         if bottom:
             return self.signed_fraction(sign, top or "1", bottom)
-        return sign + (top or "1"), PRODUCT if sign else ATOM
+        return sign + (top or "1"), PRODUCT if sign or " " in top else ATOM
 
     def _power(self, x: Expr) -> Part:
         base, exponent = x.args[0], x.data
@@ -176,15 +182,15 @@ class Printer(Indices):
             return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
         done, n = len(self.indices_of(inside)), len(axes)
         if axes == tuple(range(done, done + n)) and (done or n):
-            letters = (*self.indices[:done], *[letter for letter in LETTERS if letter not in self.indices[:done]])
+            free = iter([letter for letter in LETTERS if letter not in self.indices[:done]])
         elif axes == tuple(range(n)):
-            done, letters = 0, tuple(letter for letter in LETTERS if letter not in self.indices)
+            done, free = 0, iter([letter for letter in LETTERS if letter not in self.indices])
         else:
             return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
         end = done + n
-        with self.each(inside.shape[:end], "".join(letters), whole=end == inside.ndim):
+        new = [next(free) if inside.shape[k] != 1 or k == 0 else "" for k in range(done, end)]  # one place: no index
+        with self.each(inside.shape[:end], (*self.indices[:done], *new), whole=end == inside.ndim):
             body = self.within(inside, PRODUCT)
-        new = letters[done:end]
         sums = (self.over_examples(new[0]) + self.over("".join(new[1:]))) if done == 0 else self.over("".join(new))
         return f"{sums}{body}", PRODUCT
 
@@ -386,6 +392,10 @@ class Printer(Indices):
         return self.function("tensordot", ", ".join(map(self.write, x.args)), pairs), ATOM
 
     def _constant(self, x: Expr) -> Part:
+        if x in self.tables:
+            return self.tables[x], ATOM
+        if x.payload is not None and x.ndim == 1 and x.shape[0] <= _FEW and x.payload.dtype.kind in "fiu":
+            return self.listing([self.signed(rational(n), ())[0] for n in x.payload.tolist()]), ATOM
         number = str(self.constants[x]) if len(self.constants) > 1 else ""
         return self.function("const", self.cross.join(map(str, x.shape)), number), ATOM
 

@@ -277,12 +277,21 @@ def _index(r: Reader, x: Any, index: Any) -> Expr:
 
 
 def _part_of(r: Reader, x: Expr, parts: tuple[Any, ...]) -> Expr:
+    if x.op == "transpose" and all(type(part) in (int, slice) for part in parts):
+        order, at = x.data, (*parts, *[slice(None)] * (x.ndim - len(parts)))
+        kept = [axis for axis, part in zip(order, at, strict=True) if type(part) is slice]
+        inside = _part_of(r, x.args[0], tuple(part for _, part in sorted(zip(order, at, strict=True), key=_first)))
+        return transpose(inside, [sorted(kept).index(axis) for axis in kept])
     trial = tuple(np.zeros([int(n) for n in p.shape], np.intp) if _is_array(p) else p for p in parts)
     try:
         shape = np.broadcast_to(0, x.shape)[trial].shape
     except IndexError:  # of a tuple of arrays
         raise _Unread from None
     return Expr("index", (x, *_arrays(r, parts)), _template(parts), shape, _slices(parts))
+
+
+def _first(pair: tuple[int, Any]) -> int:
+    return pair[0]
 
 
 def _is_array(part: Any) -> bool:

@@ -85,7 +85,13 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     program.arguments[first] = nest.fill(program.inputs)
     batch = [_data(arg, name, writer) for arg, name in zip(args, others, strict=True)]
     names: dict[Variable, str] = {}
-    with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), _local_names(names), _constants(loss_fn):
+    with (
+        enable_grad(),
+        keep_values(),
+        _no_randomness((loss_fn, wrt, args)),
+        _local_names(names, program.tables),
+        _constants(loss_fn, program.tables),
+    ):
         loss = loss_fn(nest.fill(leaves, whole=True), *batch)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         what = describe(loss, "an array") if hasattr(loss, "shape") else repr(loss)
@@ -187,8 +193,9 @@ def _variable_of(cotangent: Any, writer: Writer) -> Variable:
 
 
 @contextmanager
-def _local_names(names: dict[Variable, str]) -> Iterator[None]:
+def _local_names(names: dict[Variable, str], tables: list[tuple[str, Any]]) -> Iterator[None]:
     """Note what the user's functions call the arrays that they have in local variables, as they run."""
+    seen: set[tuple[str, int]] = set()
 
     def look(frame: FrameType, event: str, arg: Any) -> Any:
         if not _is_users(frame):
@@ -198,6 +205,9 @@ def _local_names(names: dict[Variable, str]) -> Iterator[None]:
             traced = data_of(value)
             if isinstance(traced, Traced) and name.isidentifier() and name[0] != "_" and name not in arguments:
                 names.setdefault(traced.variable, name)
+            elif type(value) is Constant and (name, id(value)) not in seen:
+                seen.add((name, id(value)))
+                tables.append((name, np.asarray(value)))
         return look
 
     before = sys.gettrace()
@@ -293,11 +303,15 @@ _CREATED_BY = ("eye", "identity", "array", "asarray", "diag")
 
 
 @contextmanager
-def _constants(loss_fn: Callable[..., Any]) -> Iterator[None]:
+def _constants(loss_fn: Callable[..., Any], named: list[tuple[str, Any]]) -> Iterator[None]:
     """Let constant arrays of the user's be indexed by traced ones: those of NumPy's functions and of the closure."""
     cells = [c for c in getattr(loss_fn, "__closure__", None) or () if type(_content(c)) is np.ndarray]
+    if cells:
+        free = zip(loss_fn.__code__.co_freevars, loss_fn.__closure__ or (), strict=True)
+        named += [(name, _content(cell)) for name, cell in free if type(_content(cell)) is np.ndarray]
     names = getattr(loss_fn, "__globals__", {})
     tables = {name: value for name, value in names.items() if type(value) is np.ndarray}
+    named += tables.items()
     functions = {name: getattr(np, name) for name in _CREATED_BY}
     for name, function in functions.items():
         setattr(np, name, _indexable(function))
