@@ -134,3 +134,24 @@ def test_a_slope_that_is_not_between_those_of_the_two_sides_is_a_mistake():
     assert not tg.check_derivation(rectified, params, rectified_hand(-1.0), X, Y[:, 0]).ok
     for slope in (0.0, 0.5, 1.0):
         assert tg.check_derivation(rectified, params, rectified_hand(slope), X, Y[:, 0]).ok
+
+
+# --------------------------------------------------------------------------------------------------------- zeros
+
+
+def test_a_gradient_of_zeros_is_told_as_that_and_by_no_chance():
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x, y, w = rng.normal(size=(5, 2)), rng.normal(size=5), rng.normal(size=2)
+        report = tg.check_derivation(
+            lambda w, x, y: np.mean((np.maximum(0, x @ w) - y) ** 2), w, lambda w, x, y: np.zeros(2), x, y
+        )
+        if not report.ok:  # with luck the true one is 0 as well
+            assert [d.number for d in report.diagnoses] == [0], report
+            assert "params is 0 in all entries, and the true gradient is not: was it filled in?" in str(report)
+
+
+def test_zeros_beside_another_mistake():
+    zeros = check(W1=np.zeros_like, b1=np.zeros_like, W2=lambda g: 2 * g, b2=lambda g: 2 * g)
+    assert "b1 and W1 are 0 in all entries" in str(zeros)
+    assert "b2 and W2 are each exactly 2 x the true gradient" in str(zeros)

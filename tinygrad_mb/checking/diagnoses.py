@@ -21,6 +21,7 @@ from .walks import Array, Change, Gradients, Stop
 from .wrong_batches import updated_too_early
 
 _NEARLY = 1e-4  # a relative error that is no factor
+_DRAWS = 10  # of other parameters, at which what is 0 by chance is not 0
 _MOST_WHOLE = 40  # mistakes of which all pairs are tried
 
 
@@ -228,11 +229,21 @@ def _fits(one: Made, cases: Sequence[Case], known: Known, more: int, of_all: boo
     case, r = cases[0], cases[0].recording
     names = [n for n in r.order() if n in case.hand and n in bases[0]]
     wrong = [n for n in names if not case.close(bases[0][n], r.truth[n], r.truth[n])]
+    if not any(case.hand[n].any() for n in wrong) and _is_zero_by_chance(candidate, r, wrong):
+        return None
     right = [n for n in names if n not in wrong and n in r.params]
     claim = candidate.claim
     says = f"{claim[:1].upper()}{claim[1:]}: {_evidence(wrong, right, cases)}."
     parts = [Diagnosis(number, says, wrong) for number in (candidate.number, candidate.second) if number]
     return parts + _told(found, case)
+
+
+def _is_zero_by_chance(candidate: Candidate, r: Recording, names: list[str]) -> bool:
+    """Whether a mistake gives other gradients than 0 elsewhere, such as where other examples reach a relu."""
+    rng = np.random.default_rng(0)
+    others = [r.on(r.batch.leaves, [rng.normal(size=np.shape(x)) for x in r.nest.leaves]) for _ in range(_DRAWS)]
+    found = [candidate.make(other) for other in others if other is not None]
+    return any(made is not None and made[n].any() for made in found for n in names)
 
 
 def _evidence(wrong: list[str], right: list[str], cases: Sequence[Case]) -> str:

@@ -108,6 +108,8 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 
     if all(case.agrees(name, b) for case, b in zip(cases, bases, strict=True)):
         return [()]
+    if not any(u.any() for u in hands):  # every other mistake that gives 0 would do so by chance
+        return [(_ZERO,)]
     found = _scaled(cases, bases, name, known, close, ())
     if bases[0].ndim == 2 and bases[0].shape[0] == bases[0].shape[1]:
         turned = [b.T for b in bases]
@@ -124,6 +126,14 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
     return found + _regularised(cases, bases, name, known, close)
 
 
+_ZERO = Local(
+    ("zero",),
+    0,
+    lambda names, case: (
+        f"{case.say(names)} {is_or_are(names)} 0 in all entries, and the true gradient is not: "
+        f"{'was it' if len(names) == 1 else 'were they'} filled in?"
+    ),
+)
 _TRANSPOSED = Local(
     ("transposed",),
     12,
