@@ -155,3 +155,47 @@ def test_zeros_beside_another_mistake():
     zeros = check(W1=np.zeros_like, b1=np.zeros_like, W2=lambda g: 2 * g, b2=lambda g: 2 * g)
     assert "b1 and W1 are 0 in all entries" in str(zeros)
     assert "b2 and W2 are each exactly 2 x the true gradient" in str(zeros)
+
+
+# ------------------------------------------------------------------------------------------- of what it is a multiple
+
+
+def regularised(w, x, y):
+    return np.mean((x @ w - y) ** 2) + 0.1 * w @ w
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [(lambda m: -1, "the negative of"), (lambda m: m, "7 x"), (lambda m: 2, "2 x"), (lambda m: 0.5, "1/2 of")],
+)
+def test_a_factor_of_the_data_alone_is_not_said_of_the_whole_gradient(times, says):
+    def wrong(w, x, y):
+        return times(len(x)) * 2 * x.T @ (x @ w - y) / len(x) + 0.2 * w
+
+    text = str(tg.check_derivation(regularised, np.array([1.0, -0.5, 0.3, 2.0]), wrong, X, Y[:, 0]))
+    assert f"The part of the data in params is exactly {says} the true one" in text
+    assert "the true gradient" not in text
+
+
+def test_a_factor_besides_another_mistake_is_not_said_of_the_true_gradient():
+    def tied(p, x, y):
+        return np.square(np.tanh(x @ p["W"]) @ p["W"].T - x).sum(axis=1).mean()
+
+    def wrong(p, x, y):  # only the use in the decoder, and the 2 of the square twice
+        h = np.tanh(x @ p["W"])
+        return {"W": 2 * (2 * (h @ p["W"].T - x) / len(x)).T @ h}
+
+    report = tg.check_derivation(tied, {"W": PARAMS["W1"]}, wrong, X, Y[:, 0])
+    assert numbers(report) == {4, 19}
+    assert "W has besides the factor 2: " in str(report)
+    assert "the true gradient" not in str(report)
+
+
+def test_a_strength_of_the_regulariser_besides_a_factor():
+    def wrong(w, x, y):
+        return 2 * x.T @ (x @ w - y) + 0.4 * w
+
+    report = tg.check_derivation(regularised, np.array([1.0, -0.5, 0.3, 2.0]), wrong, X, Y[:, 0])
+    assert numbers(report) == {1, 13}
+    assert "In params, the regulariser counts twice." in str(report)
+    assert "The part of the data in params is exactly 7 x the true one" in str(report)

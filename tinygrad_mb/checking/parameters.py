@@ -199,14 +199,21 @@ def _of_factor(
 
     def tell(names: list[str], case: Case) -> str:
         mine = [n for n in names if n in every] or names
-        each = " each" if len(mine) > 1 else ""
-        text = f"{case.say(mine)} {is_or_are(mine)}{each} exactly {_times(ratios[0])} the true gradient"
-        reasons = [reason for f in pair if (reason := f.reason(r))]
+        told, values = pair, ratios
+        if all(_is_part(case, n, ratios[0], whole=True) for n in mine):
+            text = f"{case.say(mine)} {is_or_are(mine)}{' each' if len(mine) > 1 else ''} exactly {_times(values[0])} "
+            text += "the true gradient"
+        elif all(_is_part(case, n, ratios[0], whole=False) for n in mine):
+            text = f"the part of the data in {case.say(mine)} is exactly {_times(values[0])} the true one"
+        else:
+            told, values = [factor], [factor.value(q) for q in recordings]
+            text = f"{case.say(mine)} {'has' if len(mine) == 1 else 'have'} besides the factor {_bare(values[0])}"
+        reasons = [reason for f in told if (reason := f.reason(r))]
         if reasons:
             text += f" {'' if reasons[0].startswith('at ') else 'and '}{', '.join(reasons)}"
-        if len(cases) > 1 and abs(ratios[1] - ratios[0]) > _CLOSE * abs(ratios[0]):
-            text += f" ({_times(ratios[1]).removesuffix(' of')} with {recordings[1].m})"
-        claims = [f.claim for f in pair]
+        if len(cases) > 1 and abs(values[1] - values[0]) > _CLOSE * abs(values[0]):
+            text += f" ({_times(values[1]).removesuffix(' of')} with {recordings[1].m})"
+        claims = [f.claim for f in told]
         if factor.number in (1, 2) and biases(mine):
             averaged = "averaged over the batch where those of the weights are summed"
             summed = "summed over the batch where those of the weights are averaged"
@@ -220,9 +227,17 @@ def _of_factor(
             text += "sizes can tell)"
         elif others:
             text += f" (or else {'; or '.join([f.claim for f in others])})"
-        return text + "."
+        return text[:1].upper() + text[1:] + "." if text.startswith("the part") else text + "."
 
     return Local(("factor", factor.claim), factor.number, tell, biases if factor.number in (1, 2) else None)
+
+
+def _is_part(case: Case, name: str, times: float, whole: bool) -> bool:
+    """Whether what was handed in is so many times the true gradient, or its part of the data is if not as a whole."""
+    r, u, true = case.recording, case.hand[name], case.recording.truth[name]
+    part = np.zeros(true.shape) if whole else r.parts.regularisation.get(name, np.zeros(true.shape))
+    data = times * (true - part)
+    return case.close(u, data + _fit(u - data, part) * part, true)
 
 
 def is_bias(r: Recording, name: str) -> bool:
@@ -325,7 +340,13 @@ def _strength(recordings: Sequence[Recording], strengths: list[float], what: str
 
 def _telling(shown: str, what: str, does: str) -> Callable[[list[str], Case], str]:
     part = f"without that of {what}" if shown == "0" else f"plus {shown} x that of {what}"
-    return lambda names, case: f"{case.say(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
+
+    def tell(names: list[str], case: Case) -> str:
+        if all(_is_part(case, n, 1.0, whole=False) for n in names):
+            return f"{case.say(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
+        return f"In {case.say(names)}, {what} {does}."
+
+    return tell
 
 
 def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
@@ -340,8 +361,8 @@ def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
         ("regulariser", "where none is"),
         13,
         lambda names, case: (
-            f"{case.say(names)} {is_or_are(names)} the true gradient plus exactly {number(strengths[0])} x the "
-            f"parameter itself: {claim}."
+            f"{case.say(names)} {'has' if len(names) == 1 else 'have'} exactly {number(strengths[0])} x the parameter "
+            f"itself too much: {claim}."
         ),
     )
 
@@ -362,9 +383,12 @@ def _fit_two(u: Array, b: Array, t: Array) -> tuple[float, float]:
     return _fit(u - c * t, b), c
 
 
+def _bare(a: float) -> str:
+    whole = 0 < abs(a) < 0.6 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a)
+    return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))}" if whole else number(a)
+
+
 def _times(a: float) -> str:
     if abs(a + 1) < _CLOSE:
         return "the negative of"
-    if 0 < abs(a) < 0.6 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a):
-        return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))} of"
-    return f"{number(a)} x"
+    return f"{_bare(a)} of" if "/" in _bare(a) else f"{_bare(a)} x"
