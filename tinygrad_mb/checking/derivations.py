@@ -22,6 +22,7 @@ from .walks import Array, Gradients
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
 _KINK = "right but for the kink"
+_UNCLEAR = "not tested: at a kink"
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29, 31, 37, 3)
 
 
@@ -68,7 +69,11 @@ class DerivationReport(Report):
         super().__init__(ok, headline, details)
         self.verdicts = verdicts
         self.diagnoses = diagnoses
-        self.first = next((v.name for v in verdicts if not v.right), None)
+        self.first = next((v.name for v in verdicts if _is_wrong(v)), None)
+
+
+def _is_wrong(verdict: Verdict) -> bool:
+    return not verdict.right and verdict.note != _UNCLEAR
 
 
 def check_derivation(
@@ -195,9 +200,8 @@ class _Check:
             kink, settled = explained_by_kinks(cases, confirmed) if wrong is not None and followed else ("", False)
             if kink:
                 notes.append(kink)
-                if settled:
-                    verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
-                                for v in verdicts]  # fmt: skip
+                at_kink = {"right": settled, "note": _KINK if settled else _UNCLEAR}
+                verdicts = [v if v.right or v.name not in self.given.hand else v._replace(**at_kink) for v in verdicts]
             elif wrong is not None and (parts := lost(wrong.recording)):
                 return _cut(parts)
             elif wrong is not None:
@@ -218,8 +222,9 @@ class _Check:
     ) -> DerivationReport:
         n, of = len(verdicts), "the mean loss" if self.recording.per_example else "the loss"
         every = f"All {n} gradients of {of} are" if n > 1 else f"The gradient of {of} is"
-        wrong = [v.name for v in verdicts if not v.right]
-        ok = not (wrong or diagnoses or problems or elsewhere)
+        wrong = [v.name for v in verdicts if _is_wrong(v)]
+        unclear = [self.handed.keys[v.name] for v in verdicts if v.note == _UNCLEAR]
+        ok = not (wrong or unclear or diagnoses or problems or elsewhere)
         if ok:
             worst = max([v.error for v in verdicts if v.note != _KINK], default=0.0)
             return DerivationReport(
@@ -229,6 +234,8 @@ class _Check:
             which = listed([self.handed.keys[name] for name in wrong], most=12)
             some = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)}" if n > 1 else f"The gradient of {of} is"
             headline = f"{some} wrong: {which}."
+        elif unclear:
+            headline = f"Whether {listed(unclear)} {is_or_are(unclear)} right cannot be told at a kink."
         else:
             headline = f"{every} {elsewhere}." if elsewhere else f"{every} right, but:"
         details: list[str | Table] = [*problems, *dict.fromkeys(d.sentence for d in diagnoses)]
@@ -390,10 +397,10 @@ def _cut(parts: list[Lost]) -> DerivationReport:
 
 def _table(verdicts: list[Verdict], keys: Mapping[str, str]) -> Table:
     rows = []
-    first = next((v.name for v in verdicts if not v.right), None)
+    first = next((v.name for v in verdicts if _is_wrong(v)), None)
     for v in verdicts:
         key = keys.get(v.name, v.name)
-        says = "right" if v.right else "wrong"
+        says = "right" if v.right else "wrong" if _is_wrong(v) else "unclear"
         if v.name == first and len(verdicts) > 1:
             says += " <- the first in backward"
         worst = v.note

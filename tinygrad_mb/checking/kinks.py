@@ -162,7 +162,8 @@ def _edges(recording: Recording, chosen: dict[str, str]) -> dict[Edge, Pull]:
     for at, where, kind in corners(recording):
         node = recording.nodes[at]
         assert node.plan is not None
-        for rule in node.plan.rules:
+        first = min(rule.position for rule in node.plan.rules) if kind != "where" else 0
+        for rule in node.plan.rules:  # np.maximum(0, z) has the slope of its argument that is no constant
             bend = _BENDS[kind][chosen[kind]]
-            edges[at, rule.position] = bend(rule.pull, rule.position, where, recording.value(node))
+            edges[at, rule.position] = bend(rule.pull, rule.position - first, where, recording.value(node))
     return edges

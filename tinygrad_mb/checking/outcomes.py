@@ -177,7 +177,9 @@ class Outcome:
         if len(wrong) < 2:
             return
         ratio = wrong[0].value / wrong[0].reference
-        if abs(ratio - 1) >= _NEARLY_ONE and all(abs(e.value - ratio * e.reference) <= 1e-6 * abs(e.value) + 2 * e.tolerance for e in wrong):
+        if abs(ratio - 1) >= _NEARLY_ONE and all(
+            abs(e.value - ratio * e.reference) <= 1e-6 * abs(e.value) + 2 * e.tolerance for e in wrong
+        ):
             if ratio == 0:
                 yield (
                     "All of these are 0, as if nothing depended on them: derivatives are lost by .data, .numpy(), "
