@@ -70,8 +70,33 @@ def test_a_number_that_nothing_explains_is_unknown(by, as_function):
 def test_the_factor_is_named_and_its_coincidence_called_chance():
     text = str(check(W1=lambda g: 3 * g))
     assert "W1 is exactly 3 x the true gradient" in text
-    assert "nothing in the loss explains the number 3 (3 is the length of axis 1 of " in text
+    assert "no factor that was looked at explains the number 3 (3 is the length of axis 1 of " in text
     assert "which may be chance" in text
+
+
+def test_a_constant_of_the_loss_that_is_the_factor_is_pointed_at():
+    def scaled(w, x, y):
+        return np.mean((x @ w / 0.8 - y) ** 2)
+
+    def twice(w, x, y):
+        return 2 * x.T @ (x @ w / 0.8 - y) / 0.8 / 0.8 / len(x)
+
+    report = tg.check_derivation(scaled, PARAMS["W1"][:, 0], twice, X, Y[:, 0])
+    assert numbers(report) == set()
+    assert "explains the number 1.25 (the loss divides by 0.8 at " in str(report)
+    assert "is that taken once more, or left out?" in str(report)
+
+    def masked(w, x, y, keep):
+        return np.mean(((x * (keep / 0.8)) @ w - y) ** 2)
+
+    def twice_masked(w, x, y, keep):
+        z = x * (keep / 0.8)
+        return 2 * (z / 0.8).T @ (z @ w - y) / len(x)
+
+    keep = (RNG.random(X.shape) < 0.8) * 1.0
+    report = tg.check_derivation(masked, PARAMS["W1"][:, 0], twice_masked, X, Y[:, 0], keep)
+    assert numbers(report) == set()
+    assert "nothing in the loss" not in str(report)
 
 
 @pytest.mark.parametrize("error", [1e-5, 1e-6, 2e-7])
