@@ -341,7 +341,7 @@ def test_names_numbers_and_places_are_written_as_a_person_would(loss, texts, lat
     assert_true(Formulas(simplify(found.program), inline), gradients_of(loss, params, (X, Y)))
 
 
-def test_the_parts_of_a_delta_are_told_apart():
+def test_a_value_that_is_computed_twice_has_one_delta():
     def loss(p, x, y):
         h = x @ p["W"]
         mu, var = h.mean(axis=1, keepdims=True), h.var(axis=1, keepdims=True)
@@ -350,8 +350,7 @@ def test_the_parts_of_a_delta_are_told_apart():
 
     params = {"W": np.ones((3, 4)) + np.arange(4), "gain": np.ones(4), "bias": np.ones(4), "w": np.arange(4.0)}
     page = derive(loss, params, X, Y).text()
-    assert "δ⁽¹⁾u1" in page
-    assert "δ⁽²⁾u1" in page
+    assert page.count("\n  δu1 ") == 1
     assert "u1 = h − mu" in " ".join(page.split())
 
 

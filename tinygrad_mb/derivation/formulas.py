@@ -41,14 +41,12 @@ class Formulas:
     def _find_symbols(self) -> None:
         gradients, owners = self.equations.gradients, self.equations.owners
         wanted = [*self.program.inputs, *[e.left for e in self.lines]]
-        deltas = self.equations.deltas()
         taken: set[str] = set()
         for v in sorted(wanted, key=lambda v: v in owners):
             if v in gradients:
                 self._gradient(v)
             elif v in owners:
-                parts = [w for w in deltas if owners[w] is owners[v]]
-                self._delta(v, f"({parts.index(v) + 1})" if len(parts) > 1 else "", taken)
+                self._delta(v, taken)
             elif v is self.program.loss:
                 self.latex_symbols[v.index], self.text_symbols[v.index] = map(_fixed, self.loss)
             else:
@@ -71,14 +69,13 @@ class Formulas:
                 text.append(f"∂{self.loss[1]}/∂{p.name}")
         self.latex_symbols[v.index], self.text_symbols[v.index] = _fixed(" = ".join(latex)), _fixed(" = ".join(text))
 
-    def _delta(self, v: Variable, part: str, taken: set[str]) -> None:
-        """The symbol of a cotangent; ``part`` tells the contributions of several uses of one value apart."""
+    def _delta(self, v: Variable, taken: set[str]) -> None:
+        """The symbol of a cotangent."""
         owner = self.equations.owners[v]
         name = self._name(owner)
         symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
-        delta = rf"\delta^{{{part}}}" if part else r"\delta"
-        self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
-        self.text_symbols[v.index] = in_text(f"δ{notation.high(part)}{_shown(name)}")
+        self.latex_symbols[v.index] = lambda indices=(): r"\delta" + notation.subscript([symbol(), *indices])
+        self.text_symbols[v.index] = in_text(f"δ{_shown(name)}")
 
     def _name(self, v: Variable) -> str:
         if v.name is not None:

@@ -25,6 +25,7 @@ from ..graph import Node, ancestors, differentiable_ancestors
 from ..modes import enable_grad, keep_values
 from ..pytrees import Nest
 from ..tensor import Tensor
+from .merging import merge_repeats
 from .program import Call, Program, Role, Variable
 
 
@@ -110,6 +111,7 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
             if node.name:
                 names[value.variable] = node.name
     program.loss = program.values[root]
+    merge_repeats(program, root, names)
     writer.role = "cotangent"
     seed = _written_one(writer, root)
     found = autodiff.gradient({root: seed}, differentiable_ancestors([root]))
