@@ -200,8 +200,11 @@ class _Check:
             kink, settled = explained_by_kinks(cases, confirmed) if wrong is not None and followed else ("", False)
             if kink:
                 notes.append(kink)
-                at_kink = {"right": settled, "note": _KINK if settled else _UNCLEAR}
-                verdicts = [v if v.right or v.name not in self.given.hand else v._replace(**at_kink) for v in verdicts]
+                note = _KINK if settled else _UNCLEAR
+                verdicts = [
+                    v._replace(right=settled, note=note) if not v.right and v.name in self.given.hand else v
+                    for v in verdicts
+                ]
             elif wrong is not None and (parts := lost(wrong.recording)):
                 return _cut(parts)
             elif wrong is not None:

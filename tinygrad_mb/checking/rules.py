@@ -36,14 +36,18 @@ def suspects(subject: Subject) -> list[Suspect]:
     found: dict[tuple[str, str, str], Suspect] = {}
     rng = np.random.default_rng(0)
     for node in reversed(differentiable_ancestors(subject.graph())):
-        for position, pull, name, _ in node.plan.rules if node.op is not None and node.plan is not None else ():
+        if node.op is None or node.plan is None:
+            continue
+        for position, pull, name, _ in node.plan.rules:
             first = _compare(node, position, pull, rng)
-            key = (first[0], node.op.name, name) if first is not None else ()  # type: ignore[union-attr]
-            if first is None or key in found:
+            if first is None or (first[0], node.op.name, name) in found:
                 continue
             second = _compare(node, position, pull, rng) if first[0] == "wrong" else None
             where = (node.extras.where if node.extras is not None else None) or ""
-            found[key] = Suspect(*key, *first[1:], _factor(first, second), where)
+            kind, value, reference = first
+            found[kind, node.op.name, name] = Suspect(
+                kind, node.op.name, name, value, reference, _factor(first, second), where
+            )
     return list(found.values())
 
 
