@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..wording import listed
 from . import wrong_batches, wrong_masks, wrong_paths, wrong_slopes, wrong_steps
-from .candidates import Candidate
+from .candidates import Candidate, is_large
 from .recordings import Recording
 
 CATALOGUE = {
@@ -38,7 +39,8 @@ CATALOGUE = {
     26: "back-propagation through time is cut off",
 }
 
-_MOST_NODES = 400  # of a graph whose every node is tried
+_MOST_NODES = 3000  # of a graph in which mistakes are tried
+_MOST_OF_PAIRS = 400  # of one in which two at once are
 
 
 def candidates(recording: Recording) -> Iterator[Candidate]:
@@ -64,3 +66,18 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
         ):
             yield from mistakes(recording)
     yield from wrong_batches.batches(recording)
+
+
+def takes_pairs(recording: Recording) -> bool:
+    """Whether two mistakes on the way back are tried at once."""
+    return len(recording.nodes) <= _MOST_OF_PAIRS
+
+
+def left_out(recording: Recording) -> str:
+    """What was not looked for in a large graph, as a sentence; empty if all was."""
+    n = len(recording.nodes)
+    if n > _MOST_NODES:
+        return f"The loss has {n} operations, and mistakes on the way back were not looked for: check fewer steps."
+    parts = ["mistakes in one step of a loop alone"] * is_large(recording)
+    parts += ["two mistakes on the way back"] * (not takes_pairs(recording))
+    return f"The loss has {n} operations, and {listed(parts)} were not looked for: check fewer steps." if parts else ""

@@ -12,6 +12,7 @@ from ..batch_axes import found_axes
 from ..pytrees import Nest
 from ..wording import is_or_are, listed
 from . import hands
+from .catalogue import left_out
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
@@ -246,6 +247,7 @@ class _Check:
         unknown = [name for name in wrong if name not in explained and name in self.given.hand]
         if unknown or (elsewhere and not diagnoses):
             details.append(self._unknown(verdicts, unknown))
+            details += filter(None, [left_out(self.recording)])
         details += [*notes, _table(verdicts, self.handed.keys)]
         return DerivationReport(False, headline, details, verdicts, diagnoses)
 

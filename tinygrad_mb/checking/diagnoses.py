@@ -12,7 +12,7 @@ import numpy as np
 from ..wording import is_or_are, listed
 from . import factors as factor_names
 from .candidates import Candidate, on_the_way_back
-from .catalogue import CATALOGUE, candidates
+from .catalogue import CATALOGUE, candidates, takes_pairs
 from .factors import Factor
 from .parameters import Case, Local, Way, is_right, ways
 from .recordings import Recording, attempt
@@ -99,7 +99,7 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
     for one in nearly:
         if (said := _fits(one, cases, known, 1)) is not None:
             return said
-    for pair in _pairs(made, case):
+    for pair in _pairs(made, case) if takes_pairs(r) else ():
         if (said := _fits(pair, cases, known, 0)) is not None:
             return said
     return _told(alone or both or {}, case)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..broadcasting import unbroadcast
 from ..graph import Node
-from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place
+from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place, repeated
 from .recordings import Recording, attempt, operation
 from .regions import is_of_cost, regions
 from .walks import Array, Change, Gradients, Pull
@@ -49,8 +49,10 @@ def averages(recording: Recording) -> Iterator[Candidate]:
         ("the errors are averaged over the examples, and go back through the last example alone", one(-1)),
         ("the errors are averaged over the examples, and go back through the first example alone", one(0)),
     ]
+    in_loops = repeated(recording)
+    places = [k for k in recording.batched() if k not in in_loops]
     for claim, how in ways:
-        for last in recording.batched():
+        for last in places:
 
             def change(r: Recording, last: int = last, claim: str = claim, how: Any = how) -> Change:
                 if how is None:

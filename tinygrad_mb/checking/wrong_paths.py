@@ -20,6 +20,7 @@ from .candidates import (
     on_the_way_back,
     place,
     places,
+    repeated,
     site,
 )
 from .loss_parts import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM
@@ -46,7 +47,7 @@ def _forgotten(terms: list[int]) -> Callable[[Recording], Change]:
 def statistics(recording: Recording) -> Iterator[Candidate]:
     """Means and variances whose own derivative is left out."""
     found: list[tuple[int, str]] = []
-    terms = set(recording.parts.terms)
+    terms, in_loops = set(recording.parts.terms), repeated(recording)
     for k, node in enumerate(recording.nodes):
         if node.op is None or node.plan is None or node in terms or node not in recording.flow:
             continue
@@ -58,7 +59,7 @@ def statistics(recording: Recording) -> Iterator[Candidate]:
         before = node.inputs[0].op
         spread = node.op.name in ("std", "norm") or (before is not None and recording.value(node.inputs[0]).min() >= 0)
         found.append((k, "variance" if spread else "mean"))
-    sets = [[k] for k, _ in found]
+    sets = [[k] for k, _ in found if k not in in_loops]
     for kind in ("mean", "variance", ""):
         sets.append([k for k, what in found if kind in what])
     for ks in sets:
@@ -89,7 +90,7 @@ def fan_out(recording: Recording) -> Iterator[Candidate]:
         if len(uses) > 1 and node.plan is not None:
             shared.append((k, uses))
     params = [(k, uses) for k, uses in shared if recording.nodes[k].op is None]
-    for group, whole in groups(params, lambda item: len(item[1])):
+    for group, whole in groups(recording, params, lambda item: len(item[1])):
         n = len(group[0][1])
         for i, which in ((0, "last"), (-1, "first")):
 

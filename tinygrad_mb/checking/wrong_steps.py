@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from ..graph import Node, ancestors
+from ..graph import Node
 from .candidates import Candidate, nothing, on_the_way_back, place, site
 from .recordings import Recording
 from .walks import Change
 
-_MOST_STEPS = 32
+_MOST_STEPS = 500
 
 
 def states(recording: Recording) -> list[int]:
@@ -30,17 +30,19 @@ def _is_passed_on(recording: Recording, group: list[int]) -> bool:
     """Whether each of these is made of the one before, and of those before that through it alone."""
     nodes = [recording.nodes[k] for k in group]
     return all(
-        nodes[i] in ancestors(nodes[i + 1]) and (i == 0 or nodes[i - 1] not in _reached(nodes[i + 1], nodes[i]))
+        nodes[i] in _reached(recording, nodes[i + 1], None, group[i])
+        and (i == 0 or nodes[i - 1] not in _reached(recording, nodes[i + 1], nodes[i], group[i - 1]))
         for i in range(len(nodes) - 1)
     )
 
 
-def _reached(node: Node, without: Node) -> set[Node]:
-    """What a node is made of, but for what another one is made of alone."""
+def _reached(recording: Recording, node: Node, without: Node | None, oldest: int) -> set[Node]:
+    """What a node is made of, from the place ``oldest`` on, but for what another one is made of alone."""
     found, waiting = {node}, [node]
     while waiting:
         for parent in waiting.pop().inputs:
-            if isinstance(parent, Node) and parent is not without and parent not in found:
+            known = isinstance(parent, Node) and parent is not without and parent not in found
+            if known and recording.index[parent] >= oldest:
                 found.add(parent)
                 waiting.append(parent)
     return found
@@ -53,7 +55,7 @@ def cut_off(recording: Recording) -> Iterator[Candidate]:
         return
     cut = []
     for at, following in pairwise(steps):
-        made_of = _reached(recording.nodes[following], recording.nodes[at])
+        made_of = _reached(recording, recording.nodes[following], recording.nodes[at], at)
         cut += [(recording.index[user], position) for user, position in recording.users[recording.nodes[at]]
                 if user in made_of and user.plan is not None
                 and any(rule.position == position for rule in user.plan.rules)]  # fmt: skip
