@@ -566,3 +566,12 @@ def test_constant_arrays_keep_the_users_names():
     text = check(lambda w, x, y: (weights[y] * np.tanh(x @ w)).mean(), W, X, LABELS)
     assert "    weights = np.array([0.125, 2.0625, 1.53125, 4.015625])\n" in text
     assert "weights[y]" in text
+
+
+def test_windows_by_numpys_own_function():
+    def loss(k, x, y):
+        v = np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)
+        return np.square(np.tanh(v @ k).sum(axis=1) - y).mean()
+
+    text = check(loss, np.array([0.3, -0.8]), X, X[:, 0])
+    assert "np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)" in text

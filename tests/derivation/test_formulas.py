@@ -6,6 +6,7 @@
 # ruff: noqa: RUF001
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -352,6 +353,107 @@ def test_a_value_that_is_computed_twice_has_one_delta():
     page = derive(loss, params, X, Y).text()
     assert page.count("\n  δu1 ") == 1
     assert "u1 = h − mu" in " ".join(page.split())
+
+
+LONG_X, LONG_Y, CLASSES = np.sin(np.arange(21.0)).reshape(7, 3), np.cos(np.arange(7.0)), np.array([0, 3, 1, 0, 1, 2, 3])
+
+
+def pairs(p, x, y):
+    z = x @ p["W"]
+    return np.exp(z @ z.T).mean()
+
+
+def pairs_with_a_name(p, x, y):
+    z = x @ p["W"]
+    s = z @ z.T
+    return (np.exp(s) * np.sin(s)).mean()
+
+
+def kernels(p, x, y):
+    z = x @ p["W"]
+    return np.square(np.exp(-np.square(z[:, None, :] - z[None, :, :]).sum(axis=-1)) @ y - y).mean()
+
+
+def less_the_last(p, x, y):
+    return np.mean((x @ p["W"] @ p["v"] - y)[:-1] ** 2)
+
+
+def differences(p, x, y):
+    return np.mean(np.diff(x @ p["W"] @ p["v"] - y) ** 2)
+
+
+def spread(p, x, y):
+    return np.std((x @ p["W"])[1:, 0])
+
+
+def spread_of_a_table(p, x, y):
+    z = x @ p["W"]
+    return np.std(np.sin(z @ z.T))
+
+
+def hinge(p, x, y):
+    s = x @ p["V"]
+    margins = np.maximum(0, s - s[np.arange(len(x)), y][:, None] + 1)
+    return (margins.sum(axis=1) - 1).mean()
+
+
+def own_columns(p, x, y):
+    z = x @ p["W"]
+    return -np.log(np.diagonal(nn.softmax(z @ z.T))).mean()
+
+
+def one_state_each(p, x, y):
+    h1 = np.tanh(x @ p["V"])
+    hs = np.stack([h1, h1 * h1, h1 + 1, h1 - 2], axis=1)
+    return np.square(hs[np.arange(len(x)), y]).mean()
+
+
+def less_themselves(p, x, y):
+    z = x @ p["W"]
+    return np.square(z @ z.T - np.eye(len(x))).mean()
+
+
+def gates(p, x, y):
+    z, c = x @ p["V"], np.zeros((len(x), 2))
+    c = nn.sigmoid(z[:, :2]) * c + np.tanh(z[:, 2:])
+    return np.square(c.sum(axis=1) - y).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "texts"),
+    [
+        (pairs, ["L = (1/m²) Σᵢ Σⱼ u1ᵢⱼ", "= (1/m²) Σᵢ xᵢᵀ (u1ᵢ z + u1ᵀ[i] z)"]),
+        (pairs_with_a_name, ["L = (1/m²) Σᵢ Σⱼ u1ᵢⱼ u2ᵢⱼ", "= Σᵢ xᵢᵀ (δsᵢ z + δsᵀ[i] z)"]),
+        (kernels, ["Σᵢ ((z1ᵢ − yᵢ) yᵀ)"]), (less_the_last, ["L = (1 / (m − 1)) ‖"]),
+        (differences, ["L = (1 / (m − 1)) ‖"]), (spread, ["(1 / (m − 1)) "]),
+        (spread_of_a_table, ["L = √((1/m²) Σᵢ Σⱼ (u1ᵢⱼ − (1/m²) Σₖ Σₗ u1ₖₗ)²)"]), (hinge, ["u1ᵢ = 1 + sᵢ − s[i, yᵢ]"]),
+        (own_columns, ["Σᵢ log probabilitiesᵢᵢ", "probabilities[arange(m), arange(m)]"]),
+        (one_state_each, ["u1ᵢ = hs[i, yᵢ]"]),
+        (less_themselves, ["eye(m)"]), (gates, ["at [:, 2:], else 0)"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inline", [True, False])
+def test_rows_and_counts_stand_where_they_belong(loss, texts, inline):
+    """Tables of all pairs have m on both axes; and a page has no number of the run that was written down."""
+    params = {"W": np.cos(np.arange(6.0)).reshape(3, 2), "v": np.array([0.4, -0.7]), "V": np.sin(np.ones((3, 4)))}
+    batch = LONG_X, CLASSES if loss in (hinge, one_state_each) else LONG_Y
+    found = derive(loss, params, *batch)
+    page = " ".join(found.text().split())
+    for text in texts:
+        assert text in page, found.text()
+    for wrong in ("7", "const", "[:, y]", "u1ᵢᵀ", "zᵢᵀ", "yᵢᵀ", "NB", "(0 at"):
+        assert wrong not in page, found.text()
+    assert "7" not in found.latex().replace("0.7", "")
+    assert_true(Formulas(simplify(found.program), inline), gradients_of(loss, params, batch))
+    assert not any(re.search(r"\b7\b", step.formula) for step in found.steps)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_each_delta_has_a_line_for_what_it_is_the_delta_of(model):
+    forward, backward = (part.splitlines()[1:] for part in derivation(model).text().split("\n\n")[:2])
+    lefts = {line.split(" = ")[0].strip().removesuffix("ᵢ") for line in forward}
+    deltas = {line.split(" = ")[0].strip().removesuffix("ᵢ") for line in backward if line.startswith("  δ")}
+    assert {delta[1:] for delta in deltas} <= lefts
 
 
 def test_a_notebook_shows_the_page():

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from .examples import ELEMENTWISE, example_axis, has_elements
-from .expressions import Expr, constant, is_number, multiply, only_ones, rational
+from .examples import ELEMENTWISE, example_axis, has_elements, takes_places
+from .expressions import Expr, Shape, constant, is_number, is_places, multiply, only_ones, rational
 from .indices import LETTERS, Indices, operands
 from .marks import Part
 from .program import Variable
 from .ranks import ATOM, CHAIN, POWER, PRODUCT, SUM
+from .sizes import form_of
 
 _FEW = 6  # numbers of an array that are written out
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
+_MOVING = frozenset((  # where it has no example of its own, its operands are whole
+    "matmul", "outer", "transpose", "scatter", "contraction", "call",
+))  # fmt: skip
 
 
 class Printer(Indices):
@@ -53,6 +57,9 @@ class Printer(Indices):
         if not has_elements(x, max([k for k, letter in enumerate(below, 1) if letter], default=0)):
             with self.each(()), self.among(None):
                 return self.indexed(self.within(x, ATOM), list(below)), ATOM
+        if self.sizes and not below and not self.whole and x.op in _MOVING:
+            with self.each(()):
+                return self.part(x)
         writer: Callable[[Expr], Part] = getattr(self, f"_{x.op}")
         if x.op == "reshape" or (x.op in ELEMENTWISE and self.joint is not None):
             return writer(x)
@@ -218,7 +225,9 @@ class Printer(Indices):
 
     def _outer(self, x: Expr) -> Part:
         a, b = x.args
-        left, right = self.within(a, CHAIN), self.transposed(self.within(b, ATOM))
+        left = self.within(a, CHAIN)
+        with self.each(()):  # a row has the whole right factor
+            right = self.transposed(self.within(b, ATOM))
         return f"{left}{self.gap(left, right)}{right}", CHAIN
 
     def _examples(self, x: Expr) -> Part:
@@ -303,12 +312,26 @@ class Printer(Indices):
 
     def _pick(self, x: Expr) -> Part:
         inside, labels = x.args
-        label = self.write(labels)
+        label, places = self.place(labels), self.indices_of(labels)
+        if len(places) < labels.ndim:
+            places = tuple([self.all_places(labels.shape, k) for k in range(labels.ndim)])
+            with self.each(()):
+                label = self.write(labels)
         if inside.op == "variable":
-            return self.names[inside.data]((*(self.indices_of(inside) or (self.any,)), label)), ATOM
+            return self.names[inside.data]((*places, label)), ATOM
         with self.each(()):
             text = self.within(inside, ATOM)
-        return self.indexed(text, [*(self.indices_of(labels) or (self.any,)), label]), ATOM
+        return self.indexed(text, [*places, label]), ATOM
+
+    def place(self, x: Expr) -> str:
+        """An index by integers; of those that name each place, the letter of that place where it has one."""
+        below = self.indices_of(x)
+        return below[0] if below and is_places(x) else self.write(x)
+
+    def all_places(self, shape: Shape, axis: int) -> str:
+        """All places along an axis, as part of an index by arrays that broadcast to a shape."""
+        text, after = self.function("arange", str(shape[axis]), ""), len(shape) - axis - 1
+        return self.indexed(text, [self.any, *[self.new] * after]) if after else text
 
     def _onehot(self, x: Expr) -> Part:
         return self.function("onehot", self.write(x.args[0]), ""), ATOM
@@ -323,6 +346,10 @@ class Printer(Indices):
 
     def _index(self, x: Expr) -> Part:
         inside = x.args[0]
+        if takes_places(x):
+            parts = self.index_of(x)
+            with self.each(()):
+                return self.indexed(self.within(inside, ATOM), parts), ATOM
         if inside.op == "variable":
             below, parts = self.indices_of(inside), self.index_of(x)
             if all(part == self.any for part in parts[: len(below)]):
@@ -333,7 +360,7 @@ class Printer(Indices):
         """The parts of an index."""
         arrays = iter(x.args[1:])
         return [
-            self.write(next(arrays)) if part == "·" else self.sliced(p)
+            self.place(next(arrays)) if part == "·" else self.sliced(p)
             for part, p in zip(x.data, x.payload, strict=True)
         ]
 
@@ -394,6 +421,11 @@ class Printer(Indices):
     def _constant(self, x: Expr) -> Part:
         if x in self.tables:
             return self.tables[x], ATOM
+        if is_places(x) and (form_of(x.shape[0]) or x.shape[0] > _FEW):
+            text, below = self.all_places(x.shape, 0), self.indices_of(x)
+            return self.indexed(text, list(below)) if below else text, ATOM
+        if x.ndim == 2 and np.array_equal(x.payload, np.eye(*x.payload.shape)):
+            return self.function("eye", ", ".join(map(str, dict.fromkeys(x.shape))), ""), ATOM
         if x.payload is not None and x.ndim == 1 and x.shape[0] <= _FEW and x.payload.dtype.kind in "fiu":
             return self.listing([self.signed(rational(n), ())[0] for n in x.payload.tolist()]), ATOM
         number = str(self.constants[x]) if len(self.constants) > 1 else ""

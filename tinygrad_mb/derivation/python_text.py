@@ -231,7 +231,7 @@ def function_name(function: Any) -> str:
     if isinstance(ufunc, np.ufunc):
         return f"np.{ufunc.__name__}.{function.__name__}"
     name = getattr(function, "__name__", "")
-    for path in (name, f"linalg.{name}", f"fft.{name}"):
+    for path in (name, f"linalg.{name}", f"fft.{name}", f"lib.stride_tricks.{name}"):
         try:
             if operator.attrgetter(path)(np) is function:
                 return f"np.{path}"
