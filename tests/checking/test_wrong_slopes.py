@@ -41,3 +41,19 @@ def test_a_slope_of_an_activation_in_a_square(slope, number, says):
 
     report = tg.check_derivation(two_layers, {"W": W, "V": V}, by_hand, X)
     assert numbers(report) == {number}, report
+
+
+def test_a_mean_that_goes_into_a_product_is_no_statistic():
+    """Embeddings that the output uses too, of which the first use is forgotten."""
+    i, t = RNG.integers(0, 6, size=(7, 4)), RNG.integers(0, 6, size=7)
+    embeddings = RNG.normal(size=(6, 3))
+
+    def loss(e, i, t):
+        return tg.nn.cross_entropy(tg.nn.embedding(e, i).mean(axis=1) @ e.T, t).mean()
+
+    def of_output(e, i, t):
+        h = e[i].mean(axis=1)
+        return (tg.nn.softmax(h @ e.T) - np.eye(6)[t]).T @ h / len(t)
+
+    report = tg.check_derivation(loss, embeddings, of_output, i, t)
+    assert numbers(report) == {19}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..batch_axes import found_axes
+from ..errors import BroadcastWarning, LostGradientWarning
 from ..pytrees import Nest
 from ..wording import is_or_are, listed
 from . import hands
+from .candidates import place
 from .catalogue import left_out
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
@@ -20,6 +23,7 @@ from .parameters import Case, is_right
 from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
 from .walks import Array, Gradients
+from .wrong_batches import pairs, with_columns
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
 _KINK = "right but for the kink"
@@ -122,13 +126,16 @@ def check_derivation(
         raise TypeError(f"check_derivation: {what}. The arguments are check_derivation(loss_fn, params, hand, *batch)")
     nest.leaves, arrays.leaves = list(map(lifted, nest.leaves)), list(map(lifted, arrays.leaves))
     recording = Recording(loss_fn, nest, arrays)
-    _refuse(recording)
-    axes, sure = found_axes(arrays.leaves, recording.loss_of)
-    if axes != recording.axes:
-        recording = Recording(loss_fn, nest, arrays, axes)
-    handed = hands.call(hand, recording)
-    tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
-    return _Check(recording, hand, handed, tolerance).report(sure)
+    with warnings.catch_warnings():  # the first call has warned, and each other one would
+        warnings.simplefilter("ignore", BroadcastWarning)
+        warnings.simplefilter("ignore", LostGradientWarning)
+        _refuse(recording)
+        axes, sure = found_axes(arrays.leaves, recording.loss_of)
+        if axes != recording.axes:
+            recording = Recording(loss_fn, nest, arrays, axes)
+        handed = hands.call(hand, recording)
+        tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
+        return _Check(recording, hand, handed, tolerance).report(sure)
 
 
 def _refuse(recording: Recording) -> None:
@@ -210,7 +217,10 @@ class _Check:
                 return _cut(parts)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
-                if followed:
+                meant = self._meant()
+                if meant is not None:
+                    diagnoses.append(meant)
+                elif followed:
                     diagnoses += diagnose(
                         sorted(telling, key=lambda c: (is_right(c), c is not self.given, c.recording.m > 40))
                     )
@@ -289,6 +299,17 @@ class _Check:
         says = f"gives other numbers for {which}: hand draws random numbers, or keeps something between calls"
         return Diagnosis(0, f"A second call with the same batch {says}.", names)
 
+    def _meant(self) -> Diagnosis | None:
+        """What there is to say if the gradients are right for the loss with its vectors as columns."""
+        if pairs(self.recording) is None:
+            return None
+        for other in with_columns(self.recording):
+            if self.given.hand.keys() == other.truth.keys() and is_right(self.given._replace(recording=other)):
+                says = "These are the gradients of the loss in which each prediction has its own target, as a column "
+                says += f"({self.recording.m}, 1): the mistake is in loss_fn, and not in the derivation."
+                return Diagnosis(20, says, [*self.given.hand])
+        return None
+
     def _verdict(self, name: str) -> Verdict:
         fitted, true = self.shapes[name], self.recording.truth[name]
         if fitted.array is None:
@@ -363,6 +384,12 @@ class _Check:
             notes.append(f"It is assumed that the {self.recording.m} examples stand along {listed(axes)} of the batch.")
         if self.handed.single:
             notes.append(f"The gradients handed in have the precision of float32, and are compared to {self.rtol:g}.")
+        if (k := pairs(self.recording)) is not None:
+            m = self.recording.m
+            notes.append(
+                f"loss_fn itself compares each of the {m} examples with all of them, in {place(self.recording, k)}: a "
+                f"column ({m}, 1) met a vector ({m},). Unless that is meant, give them one shape."
+            )
         if self.recording.m == 1:
             notes.append("A batch of 1 example does not show what is done over the examples: give more of them.")
         loss, true = self.handed.loss, float(self.recording.loss.item())

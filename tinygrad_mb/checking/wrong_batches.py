@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..broadcasting import unbroadcast
 from ..graph import Node
+from ..pytrees import Nest
 from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place, repeated
 from .recordings import Recording, attempt, operation
 from .regions import is_of_cost, regions
@@ -111,6 +113,27 @@ def batches(recording: Recording) -> Iterator[Candidate]:
 
             claim = f"the means of micro-batches of {size} are averaged, and the last one is smaller"
             yield Candidate(14, claim, None, chunks)
+
+
+def pairs(recording: Recording) -> int | None:
+    """Where the loss itself makes all pairs of a column (m, 1) and a vector (m,); None if it does not."""
+    m, kinds = recording.m, {((recording.m, 1), (recording.m,)), ((recording.m,), (recording.m, 1))}
+    for k, node in enumerate(recording.nodes):
+        if node.op is not None and node.shape == (m, m) and len(node.inputs) == 2 and m > 1:
+            if tuple([np.shape(x) if not isinstance(x, Node) else x.shape for x in node.inputs]) in kinds:
+                return k
+    return None
+
+
+def with_columns(recording: Recording) -> Iterator[Recording]:
+    """The loss with vectors (m,) of the batch as columns (m, 1): all of them, or one."""
+    vectors = [j for j, x in enumerate(recording.batch.leaves) if np.shape(x) == (recording.m,)]
+    for chosen in dict.fromkeys([tuple(vectors), *[(j,) for j in vectors]]):
+        leaves = [x[:, None] if j in chosen else x for j, x in enumerate(recording.batch.leaves)]
+        batch = Nest(recording.batch.fill(leaves, whole=True))
+        other = attempt(partial(Recording, recording.loss_fn, recording.nest, batch, recording.axes))
+        if other is not None and pairs(other) is None:
+            yield other
 
 
 def _over_rolls(r: Recording, j: int) -> Gradients | None:

@@ -75,8 +75,10 @@ def statistics(recording: Recording) -> Iterator[Candidate]:
 
 
 def _broadcasting(recording: Recording, node: Node) -> Iterator[Node]:
-    """What uses a node, or an array of the same size that is made of it alone."""
+    """What uses a node, or an array of the same size that is made of it alone; not products, which need no copies."""
     for user, _ in recording.users[node]:
+        if operation(user).name in PRODUCTS:
+            continue
         yield user
         if np.prod(user.shape, initial=1) == np.prod(node.shape, initial=1):
             yield from _broadcasting(recording, user)
