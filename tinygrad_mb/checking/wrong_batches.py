@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,10 +116,11 @@ def batches(recording: Recording) -> Iterator[Candidate]:
 
 def pairs(recording: Recording) -> int | None:
     """Where the loss itself makes all pairs of a column (m, 1) and a vector (m,); None if it does not."""
-    m, kinds = recording.m, {((recording.m, 1), (recording.m,)), ((recording.m,), (recording.m, 1))}
+    m = recording.m
     for k, node in enumerate(recording.nodes):
-        if node.op is not None and node.shape == (m, m) and len(node.inputs) == 2 and m > 1:
-            if tuple([np.shape(x) if not isinstance(x, Node) else x.shape for x in node.inputs]) in kinds:
+        if node.op is not None and node.shape == (m, m) and m > 1:
+            shapes = [x.shape if isinstance(x, Node) else np.shape(x) for x in node.inputs]
+            if sorted(shapes) == [(m,), (m, 1)]:
                 return k
     return None
 
