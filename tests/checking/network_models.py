@@ -208,7 +208,12 @@ def normalised(axis: int) -> tuple[Callable[..., Any], Callable[..., dict[str, A
         if not on & {"17 variance", "17 both"}:
             dz = dz - hat * (dhat * hat).mean(axis=axis, keepdims=True)
         dz = dz if "22 deviation" in on else dz / sigma
-        return {"W": x.T @ dz, "gain": bias(on, "gain", da * hat), "bias": bias(on, "bias", da), "v": h.T @ d}
+        return {
+            "W": x.T @ dz,
+            "gain": bias(on, "gain", da * hat * (sigma if "22 of gain" in on else 1)),
+            "bias": bias(on, "bias", da),
+            "v": h.T @ d,
+        }
 
     return loss, hand
 
@@ -269,7 +274,8 @@ def autoencoder_hand(on, p, x):
 _hidden = {"W1": (3, 4), "b1": (4,), "W2": (4, 2), "b2": (2,)}
 _norm = {"W": (3, 4), "gain": (4,), "bias": (4,), "v": (4,)}
 _norm_mistakes = ("1", "2", "5", "15 nominal", "6 errors", "7 h", "8 result h", "8 argument h", "10 rows bias",
-                  "10 first bias", "17 mean", "17 variance", "17 both", "22 gain", "22 deviation")  # fmt: skip
+                  "10 first bias", "17 mean", "17 variance", "17 both", "22 gain", "22 of gain",
+                  "22 deviation")  # fmt: skip
 
 NETWORKS = [
     network("relu"),

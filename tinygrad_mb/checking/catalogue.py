@@ -37,6 +37,7 @@ CATALOGUE = {
     24: "a mask is forgotten",
     25: "z in the place of h, or the reverse",
     26: "back-propagation through time is cut off",
+    27: "the state of another step",
 }
 
 _MOST_NODES = 3000  # of a graph in which mistakes are tried
@@ -57,6 +58,7 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
             wrong_masks.masks,
             wrong_masks.counts,
             wrong_steps.cut_off,
+            wrong_steps.own_states,
             wrong_paths.fan_out,
             wrong_paths.factors,
             wrong_paths.orders,
