@@ -224,3 +224,27 @@ def test_a_strength_of_the_regulariser_besides_a_factor():
     assert numbers(report) == {1, 13}
     assert "In params, the regulariser counts twice." in str(report)
     assert "The part of the data in params is exactly 7 x the true one" in str(report)
+
+
+def test_the_scale_of_weights_is_not_only_that_of_a_mask():
+    t = (RNG.random(7) < 0.5) * 1.0
+
+    def weighted(w, x, t):
+        z = x @ w
+        return np.mean(np.logaddexp(0, z) - 3 * t * z)
+
+    def forgotten(w, x, t):
+        return x.T @ (1 / (1 + np.exp(-x @ w)) - t) / len(x)
+
+    report = tg.check_derivation(weighted, PARAMS["W1"][:, 0], forgotten, X, t)
+    assert numbers(report) == {22}
+    assert "The scale 3 of an array of 0 and 3, a mask or weights, is left out" in str(report)
+
+
+def test_the_cosine_of_single_numbers_is_not_told():
+    def line(b, x):
+        return np.mean((x[:, 0] + b) ** 2)
+
+    report = tg.check_derivation(line, np.array(0.5), lambda b, x: np.mean(2 * (x[:, 0] + b)) + 0.1, X)
+    assert "explains params." in str(report)
+    assert "cosine" not in str(report)

@@ -134,7 +134,7 @@ def check_derivation(
         if axes != recording.axes:
             recording = Recording(loss_fn, nest, arrays, axes)
         handed = hands.call(hand, recording)
-        tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
+        tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.narrow else _RTOL
         return _Check(recording, hand, handed, tolerance).report(sure)
 
 
@@ -277,7 +277,7 @@ class _Check:
             text += f" The first of these in backward is {self.given.say([first])}: the" if len(names) > 1 else " The"
         u, t = self.given.hand[first], self.recording.truth[first]
         lengths = float(np.linalg.norm(u) * np.linalg.norm(t))
-        if not lengths:
+        if not lengths or u.size < 2:
             return re.sub("(; the|: the| The)$", "", text).removesuffix(".") + "."
         return f"{text} cosine between yours and the true one is {number((u * t).sum() / lengths)}."
 
@@ -382,8 +382,9 @@ class _Check:
         if not sure:
             axes = [f"axis {a} of argument {k}" for k, a in enumerate(self.recording.axes, 1) if a is not None]
             notes.append(f"It is assumed that the {self.recording.m} examples stand along {listed(axes)} of the batch.")
-        if self.handed.single:
-            notes.append(f"The gradients handed in have the precision of float32, and are compared to {self.rtol:g}.")
+        if self.handed.narrow:
+            precision = f"the precision of {self.handed.narrow}"
+            notes.append(f"The gradients handed in have {precision}, and are compared to {self.rtol:g}.")
         if (k := pairs(self.recording)) is not None:
             m = self.recording.m
             notes.append(

@@ -24,7 +24,7 @@ class Handed(NamedTuple):
     keys     what the person calls them
     loss     the loss, if it was returned as well
     extra    the names that belong to nothing
-    single   whether an array is of float32 or less
+    narrow   the dtype of an array that is of float32 or less; empty if there is none
     changed  the arguments that were changed in place
     """
 
@@ -32,7 +32,7 @@ class Handed(NamedTuple):
     keys: dict[str, str]
     loss: Array | None
     extra: list[str]
-    single: bool
+    narrow: str
     changed: Sequence[str] = ()
 
 
@@ -111,8 +111,9 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
             f"check_derivation: hand gives {type(given).__name__} {nest.paths}, and params has the structure "
             f"{list(recording.params)}: return a dict {{{', '.join([repr(p) + ': ...' for p in recording.params])}}}"
         )
-    single = any(x.dtype.kind == "f" and x.dtype.itemsize < 8 for x in arrays.values())
-    return Handed({k: x.astype(np.float64) for k, x in arrays.items()}, keys, loss, extra, single)
+    narrow = [x.dtype for x in arrays.values() if x.dtype.kind == "f" and x.dtype.itemsize < 8]
+    narrowest = str(min(narrow, key=lambda dtype: dtype.itemsize)) if narrow else ""
+    return Handed({k: x.astype(np.float64) for k, x in arrays.items()}, keys, loss, extra, narrowest)
 
 
 def _spelled(path: str, prefix: str) -> str:
