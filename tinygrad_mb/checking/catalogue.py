@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..wording import listed
-from . import wrong_batches, wrong_masks, wrong_paths, wrong_slopes, wrong_steps
+from . import wrong_batches, wrong_masks, wrong_paths, wrong_slopes, wrong_steps, wrong_windows
 from .candidates import Candidate, is_large
 from .recordings import Recording
 
@@ -55,6 +55,8 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
             wrong_slopes.cross_entropy,
             wrong_paths.signs,
             wrong_slopes.of_others,
+            wrong_windows.maxima,
+            wrong_windows.kernels,
             wrong_masks.masks,
             wrong_masks.counts,
             wrong_steps.cut_off,
