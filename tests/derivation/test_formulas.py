@@ -419,6 +419,21 @@ def gates(p, x, y):
     return np.square(c.sum(axis=1) - y).mean()
 
 
+def examples_in_columns(p, x, y):
+    e = np.exp(p["V"].T @ x.T)
+    s = e / e.sum(axis=0)
+    return -np.log(s[y, np.arange(len(y))]).mean() + (e * e).sum(axis=0).mean()
+
+
+def one_place_each(p, x, y):
+    h = np.tanh(np.stack([x, 2 * x], axis=1) @ p["W"])
+    return np.square(h[np.arange(len(x)), y % 2]).mean()
+
+
+def left_out(p, x, y):
+    return np.sum(x @ p["V"], where=np.array([True, False, True, True])) / 11
+
+
 @pytest.mark.parametrize(
     ("loss", "texts"),
     [
@@ -429,19 +444,21 @@ def gates(p, x, y):
         (spread_of_a_table, ["L = √((1/m²) Σᵢ Σⱼ (u1ᵢⱼ − (1/m²) Σₖ Σₗ u1ₖₗ)²)"]), (hinge, ["u1ᵢ = 1 + sᵢ − s[i, yᵢ]"]),
         (own_columns, ["Σᵢ log probabilitiesᵢᵢ", "probabilities[arange(m), arange(m)]"]),
         (one_state_each, ["u1ᵢ = hs[i, yᵢ]"]),
-        (less_themselves, ["eye(m)"]), (gates, ["at [:, 2:], else 0)"]),
+        (less_themselves, ["eye(m)"]), (gates, ["xᵀ (", "at [:, 2:], else 0)", "Σᵢ xᵢᵀ ("]),
+        (examples_in_columns, ["Σⱼ e", "= s[yᵢ, i]"]),
+        (one_place_each, ["u2ᵢ = h[i, remainder(y, 2)[i]]", "else 0)[i, j] ⊙"]), (left_out, ["Σᵢ Σⱼ [1, 0, 1, 1]"]),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("inline", [True, False])
 def test_rows_and_counts_stand_where_they_belong(loss, texts, inline):
     """Tables of all pairs have m on both axes; and a page has no number of the run that was written down."""
     params = {"W": np.cos(np.arange(6.0)).reshape(3, 2), "v": np.array([0.4, -0.7]), "V": np.sin(np.ones((3, 4)))}
-    batch = LONG_X, CLASSES if loss in (hinge, one_state_each) else LONG_Y
+    batch = LONG_X, CLASSES if loss in (hinge, one_state_each, one_place_each, examples_in_columns) else LONG_Y
     found = derive(loss, params, *batch)
     page = " ".join(found.text().split())
     for text in texts:
         assert text in page, found.text()
-    for wrong in ("7", "const", "[:, y]", "u1ᵢᵀ", "zᵢᵀ", "yᵢᵀ", "NB", "(0 at"):
+    for wrong in ("7", "const", "[:, y]", "u1ᵢᵀ", "zᵢᵀ", "yᵢᵀ", "NB", "(0 at", "+ 0)", "Σᵢ e", "at [i, "):
         assert wrong not in page, found.text()
     assert "7" not in found.latex().replace("0.7", "")
     assert_true(Formulas(simplify(found.program), inline), gradients_of(loss, params, batch))
@@ -454,6 +471,19 @@ def test_each_delta_has_a_line_for_what_it_is_the_delta_of(model):
     lefts = {line.split(" = ")[0].strip().removesuffix("ᵢ") for line in forward}
     deltas = {line.split(" = ")[0].strip().removesuffix("ᵢ") for line in backward if line.startswith("  δ")}
     assert {delta[1:] for delta in deltas} <= lefts
+
+
+def test_two_softmaxes_have_two_names():
+    def loss(p, x, y):
+        nameless = [x @ p["W"]]
+        nameless.append(np.exp(np.sin(nameless[0])) / np.exp(np.sin(nameless[0])).sum(axis=1, keepdims=True))
+        return np.log(np.exp(nameless[0] + nameless[1]).sum(axis=1)).mean()
+
+    params = {"W": np.sin(np.arange(9.0)).reshape(3, 3)}
+    formulas = Formulas(simplify(derive(loss, params, X, Y).program))
+    assert_true(formulas, gradients_of(loss, params, (X, Y)))
+    assert [line.left.name for line in formulas.lines].count("y_hat") == 1
+    assert sum(form.op == "softmax" for line in formulas.lines for form in line.forms) == 2
 
 
 def test_a_notebook_shows_the_page():

@@ -172,7 +172,9 @@ class Equations:
             index += 1
             of = chosen.args[0]
             value = special.softmax(of.payload.value, chosen.data[0]) if of.op == "variable" else None
-            new = Variable(index, _following(chosen), None, "value", "y_hat", value)
+            taken = {v.name for v in (*self.program.variables(), *[e.left for e in equations])}
+            name = None if "y_hat" in taken else "y_hat"
+            new = Variable(index, _following(chosen), None, "value", name, value)
             first = next(k for k, e in enumerate(equations) if chosen in walk(e.forms[0]))
             known = {chosen: variable(new)}
             equations = [e._replace(forms=tuple(rebuilt(x, known) for x in e.forms)) for e in equations]

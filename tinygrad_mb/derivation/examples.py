@@ -41,6 +41,8 @@ def example_axes(x: Expr) -> set[int]:
         return inside
     if x.op in ELEMENTWISE:
         return {k + x.ndim - arg.ndim for arg in x.args for k in example_axes(arg)}
+    if x.op == "place":
+        return {0} if (form := form_of(x.shape[0])) and form[:3] == (1, 1, 0) else set()
     if x.op == "index" and takes_places(x):
         return {0} if any(map(example_axes, x.args[1:])) else set()
     if x.op == "index":
@@ -100,6 +102,6 @@ def has_elements(x: Expr, n: int) -> bool:
         return example_axis(x.args[0]) is None and x.args[1].ndim >= n
     if x.op == "index" and takes_places(x):
         return n == 1 and all(example_axis(arg) == 0 for arg in x.args[1:])
-    if x.op == "index":
+    if x.op in ("index", "place"):
         return all(part == slice(None) for part in x.payload[:n])
     return x.op in _BY_IMAGE and n == 1

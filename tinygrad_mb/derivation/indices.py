@@ -73,8 +73,9 @@ class Indices(Marks):
 
     def axis_letters(self, x: Expr) -> str:
         """Letters for the axes that a reduction is along."""
-        letters = LETTERS if example_axis(x.args[0]) is not None else LETTERS[1:] + "q"
-        return "".join(letters[k] if k < len(letters) else "q" for k in x.data[0])
+        along, others = example_axis(x.args[0]), iter(LETTERS[1:])
+        letters = [LETTERS[0] if k == along else next(others, "q") for k in range(x.args[0].ndim)]
+        return "".join(sorted([letters[k] for k in x.data[0]]))
 
     def new_axes(self, old: Shape, new: Shape) -> list[str]:
         """The index that takes axes of length one out of an array of one shape, and puts some in for another one."""

@@ -20,7 +20,7 @@ from .sizes import form_of
 _FEW = 6  # numbers of an array that are written out
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
 _MOVING = frozenset((  # where it has no example of its own, its operands are whole
-    "matmul", "outer", "transpose", "scatter", "contraction", "call",
+    "matmul", "outer", "transpose", "scatter", "place", "contraction", "call",
 ))  # fmt: skip
 
 
@@ -308,7 +308,8 @@ class Printer(Indices):
     def _where(self, x: Expr) -> Part:
         condition, a, b = x.args
         chosen, other = multiply(condition, a), multiply(Expr("not", (condition,), None, condition.shape), b)
-        return self.part(Expr("add", (chosen, other), None, x.shape))
+        terms = [t for t in (chosen, other) if not is_number(t.args[0] if t.op == "broadcast" else t, 0)]
+        return self.part(Expr("add", tuple(terms), None, x.shape) if len(terms) > 1 else terms[0])
 
     def _pick(self, x: Expr) -> Part:
         inside, labels = x.args
@@ -374,7 +375,7 @@ class Printer(Indices):
         return "..." if part is Ellipsis else self.new if part is None else str(part)
 
     def _place(self, x: Expr) -> Part:
-        return self.placed(self.write(x.args[0]), self.index_of(x)), ATOM
+        return self.placed(self.write(x.args[0]), self.index_of(x)[len(self.indices_of(x)) :]), ATOM
 
     def _convolution(self, x: Expr) -> Part:
         a, b = x.args
@@ -426,7 +427,7 @@ class Printer(Indices):
             return self.indexed(text, list(below)) if below else text, ATOM
         if x.ndim == 2 and np.array_equal(x.payload, np.eye(*x.payload.shape)):
             return self.function("eye", ", ".join(map(str, dict.fromkeys(x.shape))), ""), ATOM
-        if x.payload is not None and x.ndim == 1 and x.shape[0] <= _FEW and x.payload.dtype.kind in "fiu":
+        if x.payload is not None and x.ndim == 1 and x.shape[0] <= _FEW and x.payload.dtype.kind in "fiub":
             return self.listing([self.signed(rational(n), ())[0] for n in x.payload.tolist()]), ATOM
         number = str(self.constants[x]) if len(self.constants) > 1 else ""
         return self.function("const", self.cross.join(map(str, x.shape)), number), ATOM
