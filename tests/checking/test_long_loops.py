@@ -1,10 +1,10 @@
-"""Losses with loops of many steps: mistakes made in every step are found, and what is not looked for is told."""
+"""Losses of many steps, or examples: mistakes made in every step are found, and what is not looked for is told."""
 
 import numpy as np
 import pytest
 
 import tinygrad_mb as tg
-from tinygrad_mb.checking import catalogue
+from tinygrad_mb.checking import candidates, catalogue
 
 RNG = np.random.default_rng(1)
 PARAMS = {"U": RNG.normal(size=(2, 3)), "W": 0.5 * RNG.normal(size=(3, 3)), "v": RNG.normal(size=3)}
@@ -51,10 +51,29 @@ def test_what_was_not_looked_for_is_told(monkeypatch):
     def cubed(p, x, y):
         return {**hand(p, x, y), "W": hand(p, x, y)["W"] ** 3}
 
-    assert "not looked for" not in str(check(20, cubed))
-    text = str(check(60, cubed))
+    assert "not looked for" not in str(check(8, cubed))
+    monkeypatch.setattr(candidates, "_MOST_PLACES", 40)
+    text = str(check(8, cubed))
     assert "operations, and mistakes in one step of a loop alone were not looked for: check fewer steps." in text
-    assert "loop alone and two mistakes on the way back were not looked for" in str(check(120, cubed))
-    monkeypatch.setattr(catalogue, "_MOST_NODES", 100)
-    text = str(check(20, cubed))
+    monkeypatch.setattr(catalogue, "_MOST_OF_PAIRS", 40)
+    assert "loop alone and two mistakes on the way back were not looked for" in str(check(8, cubed))
+    monkeypatch.setattr(catalogue, "_MOST_NODES", 40)
+    text = str(check(8, cubed))
     assert "operations, and mistakes on the way back were not looked for: check fewer steps." in text
+
+
+@pytest.mark.parametrize("m", [5, 80])
+def test_examples_that_are_too_many_to_be_looked_at_alone_are_told(m):
+    x = np.random.default_rng(m).normal(size=(m, 3))
+
+    def line(p, x):
+        return np.square(x @ p["v"]).mean()
+
+    def cubed(p, x):
+        return {"v": (2 * x.T @ (x @ p["v"]) / len(x)) ** 3}
+
+    told = (
+        "With 80 examples, mistakes about single ones, about pairs of them and about micro-batches were not looked for"
+    )
+    assert (told in str(tg.check_derivation(line, PARAMS, cubed(PARAMS, x), x))) == (m == 80)
+    assert told not in str(tg.check_derivation(line, PARAMS, cubed, x))

@@ -19,6 +19,7 @@ from .catalogue import left_out
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
 from .kinks import explained_by_kinks
+from .loss_parts import MOST_EXAMPLES
 from .parameters import Case, is_right
 from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
@@ -258,6 +259,11 @@ class _Check:
         if unknown or (elsewhere and not diagnoses):
             details.append(self._unknown(verdicts, unknown))
             details += filter(None, [left_out(self.recording)])
+            if not callable(self.hand) and self.recording.m > MOST_EXAMPLES:
+                details.append(
+                    f"With {self.recording.m} examples, mistakes about single ones, about pairs of them and about "
+                    "micro-batches were not looked for: pass hand as a function, or check fewer examples."
+                )
         details += [*notes, _table(verdicts, self.handed.keys)]
         return DerivationReport(False, headline, details, verdicts, diagnoses)
 

@@ -12,6 +12,7 @@ from ..broadcasting import unbroadcast
 from ..graph import Node
 from ..pytrees import Nest
 from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place, repeated
+from .loss_parts import MOST_EXAMPLES
 from .recordings import Recording, attempt, operation
 from .regions import is_of_cost, regions
 from .walks import Array, Change, Gradients, Pull
@@ -138,7 +139,7 @@ def with_columns(recording: Recording) -> Iterator[Recording]:
 
 def _over_rolls(r: Recording, j: int) -> Gradients | None:
     """The gradient of the loss on all pairs (prediction, target): the mean over all ways to shift the targets."""
-    if r.m > 64:
+    if r.m > MOST_EXAMPLES:
         return None
     total: Gradients = {}
     for shift in range(r.m):
