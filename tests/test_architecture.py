@@ -21,7 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those that stand on a lower floor; rooms on one floor do not know each other.
 FLOORS = (
-    {"errors", "modes", "pytrees", "broadcasting", "userfile", "wording"},
+    {"errors", "modes", "pytrees", "broadcasting", "batch_axes", "userfile", "wording"},
     {"primitives", "guards", "anomaly"},
     {"graph"},
     {"autodiff", "calls"},
@@ -70,6 +70,14 @@ def imports(file: Path) -> Iterator[tuple[str, ...]]:
 
 def test_every_module_has_a_floor():
     assert {room_of(file) for file in FILES} <= set(FLOOR_OF)
+
+
+def test_the_page_on_architecture_lists_the_rooms_from_the_ground_up():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    table = page.partition("| room | what it knows |")[2].partition("\n\n")[0]
+    rooms = re.findall(r"`(\w+)/?`", "".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)))
+    assert sorted(rooms) == sorted(set(FLOOR_OF) - {"__init__", "__main__"})
+    assert [FLOOR_OF[room] for room in rooms] == sorted(FLOOR_OF[room] for room in rooms)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

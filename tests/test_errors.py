@@ -42,6 +42,7 @@ CASES = {
     # shapes that do not fit
     "add": (lambda: X + V, ShapeError, ["add", "x (5, 3) float64", "v (4,) float32", "matched from the right"]),
     "matmul": (lambda: X @ W, ShapeError, ["matmul", "x (5, 3)", "W (5, 7)", "x.shape[-1] == W.shape[-2]", "x.T @ W"]),
+    "a transpose": (lambda: np.ones((2, 5)) @ W.T, ShapeError, ["left (2, 5) float64, W.T (7, 5)", "`left @ W`?"]),
     "matmul of a scalar": (lambda: X @ 3.0, ShapeError, ["matmul", "x (5, 3)", "use *"]),
     "bias as a column": (lambda: X + B, ShapeError, ["add", "b (3, 1)", "b.reshape(3)"]),
     "targets as a row": (
@@ -277,8 +278,11 @@ PREDICTION, TARGET = parameter(COLUMN, "pred"), tg.Tensor(VECTOR, name="target")
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
-        (lambda: PREDICTION - VECTOR, ["pred (5, 1) float64", "y (5,) float64", "y.reshape(5, 1)", "y[None, :]"]),
-        (lambda: VECTOR - PREDICTION, ["pred (5, 1) float64", "x (5,) float64", "x.reshape(5, 1)"]),
+        (
+            lambda: PREDICTION - VECTOR,
+            ["pred (5, 1) float64", "right (5,) float64", "right.reshape(5, 1)", "right[None, :]"],
+        ),
+        (lambda: VECTOR - PREDICTION, ["pred (5, 1) float64", "left (5,) float64", "left.reshape(5, 1)"]),
         (lambda: np.subtract(PREDICTION, VECTOR), ["pred (5, 1)", "pred.reshape(5)"]),
         (lambda: PREDICTION - TARGET, ["target (5,) float64", "target.reshape(5, 1)", "target[None, :]"]),
         (lambda: (PREDICTION * 2).named("out") - list(VECTOR), ["out (5, 1) float64"]),

@@ -78,7 +78,7 @@ def test_a_loss_that_is_no_number():
 def test_a_column_of_predictions_against_a_row_of_targets():
     """All but PyTorch: silently the loss of all m x m pairs."""
     pred, y = parameter(np.zeros((3, 1)), "pred"), np.array([1.0, 2.0, 3.0])
-    with pytest.raises(BroadcastWarning, match=r"pred \(3, 1\) float64 and y \(3,\) float64"):
+    with pytest.raises(BroadcastWarning, match=r"pred \(3, 1\) float64 and right \(3,\) float64"):
         np.square(pred - y).mean()
     with pytest.raises(ShapeError, match=r"pred \(3, 1\) float64"):
         tg.nn.squared_error(pred, y)

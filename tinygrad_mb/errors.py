@@ -84,13 +84,22 @@ def argument_names(fn: Any) -> tuple[str, ...]:
 
 def describe(value: Any, fallback: str = "") -> str:
     """An operand as a message shows it: its name, shape and dtype, or a scalar's value."""
-    name = getattr(value, "name", None) or fallback
+    name = _name(value) or fallback
     shape = getattr(value, "shape", None)
     if shape is None:
         text = f"{type(value).__name__} {value!r}"
         return f"{name} = {text[:60]}" if name else text[:60]
     dtype = getattr(value, "dtype", "")
     return f"{name + ' ' if name else ''}{tuple(shape)} {dtype}".strip()
+
+
+def _name(value: Any) -> str | None:
+    """What a tensor is called, and ``W.T`` the transpose of a matrix that is called W; None without a name."""
+    name, node = getattr(value, "name", None), getattr(value, "node", None)
+    if name is None and node is not None and node.op is not None and node.op.name == "transpose":
+        matrix = getattr(node.inputs[0], "name", None)
+        return f"{matrix}.T" if matrix and len(node.shape) == 2 else None
+    return name
 
 
 def describe_node(node: Node) -> str:
@@ -111,7 +120,10 @@ def operands(op: Primitive, arrays: Sequence[Any], params: Sequence[Any] = ()) -
 
 
 def _argument_names(op: Primitive, n: int) -> list[str]:
-    return [f"{op.names[0]}[{i}]" for i in range(n)] if op.variadic else list(op.names[:n])
+    """What operands without a name are called; two of an operator are not x and y, which the caller may use."""
+    if op.variadic:
+        return [f"{op.names[0]}[{i}]" for i in range(n)]
+    return ["left", "right"] if op.names[:n] == ("x", "y") else list(op.names[:n])
 
 
 def coupled_examples(joined: Node, user: Node, examples: int) -> CoupledExamplesError:
@@ -153,7 +165,7 @@ def call_failed(op: Primitive, arrays: Sequence[Any], params: Sequence[Any], err
 
 
 def _shape_hint(op: Primitive, arrays: Sequence[Any], params: Sequence[Any]) -> str:
-    names = [getattr(v, "name", None) or n for v, n in zip(arrays, _argument_names(op, len(arrays)), strict=True)]
+    names = [_name(v) or n for v, n in zip(arrays, _argument_names(op, len(arrays)), strict=True)]
     shapes = [tuple(getattr(v, "shape", ())) for v in arrays]
     if op.hint is not None:
         return op.hint(names, shapes, params)
@@ -180,10 +192,17 @@ def matmul_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequenc
         return f"The leading axes {a[:-2]} and {b[:-2]} must broadcast against each other."
     hint = f"expected {first}.shape[-1] == {second}.shape[{axis}], got {a[-1]} and {b[axis]}."
     if len(b) > 1 and a[-1] == b[-1]:
-        return f"{hint} Did you mean `{first} @ {second}.{'T' if len(b) == 2 else 'mT'}`?"
+        return f"{hint} Did you mean `{first} @ {_turned(second, b)}`?"
     if len(a) > 1 and a[-2] == b[axis]:
-        return f"{hint} Did you mean `{first}.{'T' if len(a) == 2 else 'mT'} @ {second}`?"
+        return f"{hint} Did you mean `{_turned(first, a)} @ {second}`?"
     return hint
+
+
+def _turned(name: str, shape: tuple[int, ...]) -> str:
+    """The transpose of a matrix, or of the last two axes, as one writes it."""
+    if len(shape) > 2:
+        return f"{name}.mT"
+    return name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"
 
 
 def linear_hint(names: list[str], shapes: list[tuple[int, ...]], params: Sequence[Any]) -> str:
@@ -247,8 +266,7 @@ def warn_if_column_meets_vector(op: Primitive, values: Sequence[Any], data: Sequ
             if op.name != "subtract" and mask != 1 << k:
                 continue
             m = vector[0]
-            name = getattr(values[1 - k], "name", None) or op.names[1 - k]
-            other = getattr(values[k], "name", None) or op.names[k]
+            other, name = [_name(values[j]) or _argument_names(op, 2)[j] for j in (k, 1 - k)]
             warnings.warn(
                 f"{op.name}: {describe(values[k], other)} and {describe(values[1 - k], name)} make all {m} x {m} "
                 f"pairs, of shape {(m, m)}. If each row of {other} belongs to one number in {name}, write "

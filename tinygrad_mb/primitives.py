@@ -264,7 +264,7 @@ def binder(
             theirs = MappingProxyType({})
         if not ours.keys() <= theirs.keys():  # or an older NumPy has another name for one
             theirs = MappingProxyType({**ours, "options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)})
-    namespace: dict[str, Any] = {"refuse__": refuse_argument, "unset__": UNSET}
+    namespace: dict[str, Any] = {"__name__": __name__, "refuse__": refuse_argument, "unset__": UNSET}
     code, lines = [], []
     for p in theirs.values():
         default = ours.get(p.name, p).default

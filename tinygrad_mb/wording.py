@@ -18,7 +18,17 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 def many(n: int, what: str) -> str:
     """So many of something.
 
-    >>> many(1, "example"), many(3000, "example")
-    ('1 example', '3,000 examples')
+    >>> many(1, "example"), many(3000, "example"), many(3, "entry")
+    ('1 example', '3,000 examples', '3 entries')
     """
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    several = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{n:,} {what if n == 1 else several}"
+
+
+def is_or_are(words: Sequence[str]) -> str:
+    """The verb for so many words.
+
+    >>> is_or_are(["W1"]), is_or_are(["W1", "b1"])
+    ('is', 'are')
+    """
+    return "is" if len(words) == 1 else "are"

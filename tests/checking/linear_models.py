@@ -8,9 +8,9 @@ from checking.making import (
     Model,
     averaged,
     bias,
-    lead,
     pairs,
     share,
+    sigmoid,
     vectors,
     weights,
 )
@@ -65,7 +65,7 @@ def logistic_loss(p, x, y):
 
 def logistic_hand(on, p, x, y, s=None):
     m = len(x)
-    f = 1 / (1 + np.exp(-(x @ p["w"] + p["b"])))
+    f = sigmoid(x @ p["w"] + p["b"])
     d = (f - y) * (share(on, m) if s is None else s) * weights(on, m)
     if "7 output" in on:
         d = d / (f * (1 - f))
@@ -109,12 +109,12 @@ def elastic_loss(p, x, y):
 
 
 def elastic_hand(on, p, x, y):
-    d = 2 * (x @ p["w"] + p["b"] - y) * lead(on, len(y))
+    d = 2 * (x @ p["w"] + p["b"] - y) * share(on, len(y))
     first, second = 0.05 * np.sign(p["w"]), 0.04 * p["w"]
     first = 0 * first if on & {"13 forgotten", "13 first"} else first
     second = second / 2 if "13 half" in on else 0 * second if "13 forgotten" in on else second
-    share = len(y) if "13 divided" in on else 1
-    return {"w": x.T @ d + (first + second) / share, "b": d.sum() + (0.04 * p["b"] if "13 bias" in on else 0)}
+    parts = len(y) if "13 divided" in on else 1
+    return {"w": x.T @ d + (first + second) / parts, "b": d.sum() + (0.04 * p["b"] if "13 bias" in on else 0)}
 
 
 def column_loss(p, x, y):
@@ -124,7 +124,7 @@ def column_loss(p, x, y):
 def column_hand(on, p, x, y):
     m = len(y)
     h = np.tanh(x @ p["V"])
-    d = 2 * (h @ p["w"] - y[:, None]) * lead(on, m)
+    d = 2 * (h @ p["w"] - y[:, None]) * share(on, m)
     if "20 summed" in on:
         d = 2 * (h @ p["w"] - y).sum(axis=1, keepdims=True) / m**2
     dw = h.T @ (2 * (h @ p["w"] - y) / m**2) if "20 shape" in on else h.T @ d

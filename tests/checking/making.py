@@ -53,11 +53,6 @@ def share(on: frozenset[str], m: int, k: int = 1) -> float:
     return s / (CHUNK * -(-m // CHUNK)) * m if "15 last" in on else s
 
 
-def lead(on: frozenset[str], m: int) -> float:
-    """What each example's error counts, in the mean and in wrong ones."""
-    return (1.0 if "1" in on else 1 / m) * (-1 if "5" in on else 1)
-
-
 def weights(on: frozenset[str], m: int) -> Any:
     """What each example counts besides, if the means of micro-batches are averaged."""
     w = np.ones(m)
@@ -93,7 +88,7 @@ def sigmoid(z: Any) -> Any:
     return 1 / (1 + np.exp(-z))
 
 
-def softmax(z):
+def softmax(z: Any) -> Any:
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
@@ -102,7 +97,7 @@ ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     # the function, and its derivative as a formula in its result
     "relu": (lambda z: np.maximum(z, 0), lambda h: (h > 0) * 1.0),
     "tanh": (np.tanh, lambda h: 1 - h * h),
-    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda h: h * (1 - h)),
+    "sigmoid": (sigmoid, lambda h: h * (1 - h)),
 }
 
 
@@ -124,7 +119,7 @@ def slope(on: frozenset[str], act: str, name: str, z: Any, h: Any, dh: Any) -> A
     return dh * formula(h)
 
 
-def vectors(rng, m):
+def vectors(rng: np.random.Generator, m: int) -> tuple[Any, Any]:
     return rng.normal(size=(m, 3)), rng.normal(size=m)
 
 

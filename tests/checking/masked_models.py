@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from checking.making import Model, bias, lead, over_all, slope
+from checking.making import Model, bias, over_all, share, slope
 
 KEEP = 0.8
 
@@ -18,7 +18,7 @@ def dropout_hand(on, p, x, y, kept):
     z = x @ p["W1"] + p["b1"]
     a = np.where(z > 0, z, 0.1 * z)
     h = a * kept / KEEP
-    d = 2 * (h @ p["W2"] + p["b2"] - y) * lead(on, len(y))
+    d = 2 * (h @ p["W2"] + p["b2"] - y) * share(on, len(y))
     dh = d @ p["W2"].T
     mask = 1 if "24 mask" in on else 1 / KEEP if "24 zeros" in on else kept if "22 scale" in on else kept / KEEP
     da = dh * mask
@@ -50,7 +50,7 @@ def labels_hand(on, p, x, y):
     g = {name: 0 * value for name, value in p.items()}
     after = np.zeros((m, 4))
     for t in reversed(range(steps)):
-        d = 2 * (hs[t + 1] @ p["v"] - y[:, t]) * lead(on, m)
+        d = 2 * (hs[t + 1] @ p["v"] - y[:, t]) * share(on, m)
         dz = slope(on, "tanh", "h", zs[t], hs[t + 1], d[:, None] * p["v"] + after)
         g["v"] += hs[t + 1].T @ d
         g["U"] += x[:, t].T @ dz
@@ -70,7 +70,7 @@ def padded_hand(on, p, x, y, kept):
     h = np.tanh(x @ p["W"])
     counts = kept.sum(axis=1, keepdims=True)
     pooled = (h * kept[:, :, None]).sum(axis=1) / counts
-    d = (pooled @ p["v"] - y) * lead(on, len(y))
+    d = (pooled @ p["v"] - y) * share(on, len(y))
     divided = kept.shape[1] if "3 length" in on else counts.mean() if "3 mean" in on else counts
     dpooled = d[:, None] * p["v"] / divided
     dh = np.repeat(dpooled[:, None, :], kept.shape[1], axis=1) * (1 if "24" in on else kept[:, :, None])

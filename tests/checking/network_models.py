@@ -12,7 +12,6 @@ from checking.making import (
     Model,
     averaged,
     bias,
-    lead,
     pairs,
     share,
     sigmoid,
@@ -209,7 +208,12 @@ def normalised(axis: int) -> tuple[Callable[..., Any], Callable[..., dict[str, A
         if not on & {"17 variance", "17 both"}:
             dz = dz - hat * (dhat * hat).mean(axis=axis, keepdims=True)
         dz = dz if "22 deviation" in on else dz / sigma
-        return {"W": x.T @ dz, "gain": bias(on, "gain", da * hat), "bias": bias(on, "bias", da), "v": h.T @ d}
+        return {
+            "W": x.T @ dz,
+            "gain": bias(on, "gain", da * hat * (sigma if "22 of gain" in on else 1)),
+            "bias": bias(on, "bias", da),
+            "v": h.T @ d,
+        }
 
     return loss, hand
 
@@ -232,7 +236,7 @@ def rows_hand(on, p, x, labels):
     d = s.copy()
     if "22 target" not in on:
         d[np.arange(m), labels] -= 1
-    d *= lead(on, m)
+    d *= share(on, m)
     d = d * s * (1 - s) if "9 once more" in on else d
     d = s * (d - (d * s).sum(axis=1, keepdims=True)) if "9 twice" in on else d
     d = np.tile(d.mean(axis=0), (m, 1)) if "6 errors" in on else d
@@ -270,7 +274,8 @@ def autoencoder_hand(on, p, x):
 _hidden = {"W1": (3, 4), "b1": (4,), "W2": (4, 2), "b2": (2,)}
 _norm = {"W": (3, 4), "gain": (4,), "bias": (4,), "v": (4,)}
 _norm_mistakes = ("1", "2", "5", "15 nominal", "6 errors", "7 h", "8 result h", "8 argument h", "10 rows bias",
-                  "10 first bias", "17 mean", "17 variance", "17 both", "22 gain", "22 deviation")  # fmt: skip
+                  "10 first bias", "17 mean", "17 variance", "17 both", "22 gain", "22 of gain",
+                  "22 deviation")  # fmt: skip
 
 NETWORKS = [
     network("relu"),

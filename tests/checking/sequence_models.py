@@ -8,7 +8,6 @@ from checking.making import (
     Model,
     averaged,
     bias,
-    lead,
     over_all,
     series,
     share,
@@ -41,7 +40,7 @@ def recurrent_hand(on, p, x, y):
     dh = d[:, None] * p["v"]
     for t in reversed(range(steps)):
         dz = slope(on, "tanh", "h", zs[t], hs[t + 1], dh)
-        part = {"U": x[:, t].T @ dz, "W": hs[t].T @ dz, "b": bias(on, "b", dz)}
+        part = {"U": x[:, t].T @ dz, "W": hs[t + 1 if "27" in on else t].T @ dz, "b": bias(on, "b", dz)}
         for name, value in part.items():
             g[name] = value if f"19 {name}" in on or "19 all" in on else g[name] + value
         dh = dz @ (p["W"] if "12 order" in on else p["W"].T)
@@ -123,7 +122,7 @@ def attention_hand(on, p, x, y):
     e = np.exp(scores - scores.max(axis=2, keepdims=True))
     a = e / e.sum(axis=2, keepdims=True)
     pooled = (a @ v).mean(axis=1)
-    d = (pooled @ p["w"] - y) * lead(on, m)
+    d = (pooled @ p["w"] - y) * share(on, m)
     dh = np.repeat((d[:, None] * p["w"])[:, None, :], t, axis=1) / (1 if "22 mean" in on else t)
     da = dh @ v.swapaxes(1, 2)
     ds = a * (da - (da * a).sum(axis=2, keepdims=True))
@@ -133,7 +132,8 @@ def attention_hand(on, p, x, y):
         ds = wrong * (da - (da * wrong).sum(axis=1, keepdims=True))
     ds = ds if "22 scale" in on else ds / 2
     dk = (ds if "12" in on else ds.swapaxes(1, 2)) @ q
-    return {"Q": over_all(x, ds @ k), "K": over_all(x, dk), "V": over_all(x, a.swapaxes(1, 2) @ dh), "w": pooled.T @ d}
+    dq, dk = (dk, ds @ k) if "12 exchanged" in on else (ds @ k, dk)
+    return {"Q": over_all(x, dq), "K": over_all(x, dk), "V": over_all(x, a.swapaxes(1, 2) @ dh), "w": pooled.T @ d}
 
 
 def gated_loss(p, x, y):
@@ -153,7 +153,7 @@ def gated_hand(on, p, x, y):
         c = np.tanh(x[:, t] @ p["Uc"] + h @ p["Wc"])
         kept.append((h, z, c))
         h = z * h + (1 - z) * c
-    d = (1 if "4" in on else 2) * (h @ p["v"] - y) * lead(on, m)
+    d = (1 if "4" in on else 2) * (h @ p["v"] - y) * share(on, m)
     g = {name: np.zeros(w.shape) for name, w in p.items()}
     g["v"] = h.T @ d
     dh = d[:, None] * p["v"]
@@ -178,7 +178,7 @@ def words_loss(p, tokens, y):
 def words_hand(on, p, tokens, y):
     m, t = tokens.shape
     h = np.tanh(p["E"][tokens].mean(axis=1))
-    d = (h @ p["w"] - y) * lead(on, m)
+    d = (h @ p["w"] - y) * share(on, m)
     da = d[:, None] * p["w"] * (1 if "7" in on else 1 - h * h)
     each = np.repeat(da[:, None, :], t, axis=1) / (1 if "22 mean" in on else t)
     dE = np.zeros(p["E"].shape)
@@ -199,7 +199,7 @@ SEQUENCES = [
     Model("recurrence with shared weights", recurrent_loss, {"U": (3, 4), "W": (4, 4), "b": (4,), "v": (4,)},
           lambda rng, m: (rng.normal(size=(m, 6, 3)), rng.normal(size=m)), recurrent_hand,
           (*FACTORS, "6 errors", "7 h", "8 result h", "8 argument h", "11", "12 order", "12 transposed", "19 stale",
-           "19 U", "19 W", "19 b", "19 all", "26 truncated", "26 three", "23 h", "22 W")),
+           "19 U", "19 W", "19 b", "19 all", "26 truncated", "26 three", "23 h", "22 W", "27")),
     Model("convolution", convolution_loss, {"K": (4, 2, 2, 2), "b": (4,), "v": (4,)},
           lambda rng, m: (rng.normal(size=(m, 2, 4, 5)), rng.normal(size=m)), convolution_hand,
           ("1", "2", "5", "15 nominal", "6 errors", "7 h", "10 rows b", "10 first b", "11", "21", "22 pool")),
@@ -209,7 +209,7 @@ SEQUENCES = [
     Model("masked", masked_loss, {"W": (3, 4), "v": (4,), "b": ()}, _tokens, masked_hand,
           ("1", "3 all", "3 examples", "3 rows", "5", "7 h", "8 argument h", "24 mask")),
     Model("attention", attention_loss, {"Q": (3, 4), "K": (3, 4), "V": (3, 4), "w": (4,)}, series(5), attention_hand,
-     ("1", "5", "9 diagonal", "9 missing", "9 axis", "9 sums", "12", "22 mean", "22 scale")),
+     ("1", "5", "9 diagonal", "9 missing", "9 axis", "9 sums", "12", "12 exchanged", "22 mean", "22 scale")),
     Model("gated recurrence", gated_loss, {"Uz": (3, 4), "Wz": (4, 4), "Uc": (3, 4), "Wc": (4, 4), "v": (4,)},
           series(4), gated_hand, ("1", "5", "4", "5 in a gate", "7 gate", "7 candidate", "19 overwritten", "19 gate",
                                   "19 candidate", "19 skip", "22 gate")),

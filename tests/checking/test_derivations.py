@@ -254,6 +254,8 @@ def test_float32_is_lifted_and_float32_results_are_compared_to_their_precision()
     assert report.ok
     assert "precision of float32" in str(report)
     assert not check(rounded, rtol=1e-12).ok
+    halves = {name: g.astype(np.float16) for name, g in hand(PARAMS, X, Y).items()}
+    assert "precision of float16" in str(check(halves))
 
 
 def test_what_is_right_for_one_batch_only():

@@ -102,3 +102,26 @@ def test_the_corner_is_told():
     report = tg.check_derivation(loss_of(largest), TIED, hand_of(largest, to_one(-1)), X)
     assert "There is a kink at 2 of 3 arguments" in str(report)
     assert "yours goes to the last, and the engine takes another. That is no mistake." in str(report)
+
+
+@pytest.mark.parametrize("cut", [lambda z: np.maximum(z, 0), lambda z: np.maximum(0, z)])
+def test_the_slope_told_is_that_of_the_argument_that_varies(cut):
+    x, y = np.where(np.arange(5)[:, None] < 2, [0.0, 1.0, 1.0], X), np.array([1.0, -1.0, 1.0, -1.0, 1.0])
+    report = tg.check_derivation(
+        lambda w, x, y: cut(-y * (x @ w)).mean(), np.array([1.0, 0.0, 0.0]),
+        lambda w, x, y: -(x.T @ (y * (y * (x @ w) <= 0))) / len(x), x, y,
+    )  # fmt: skip
+    assert report.ok
+    assert "There is a kink at 2 of 5 arguments" in str(report)
+    assert "yours is 1, and the engine takes another" in str(report)
+
+
+def test_where_nothing_but_a_kink_is_seen_nothing_is_called_wrong():
+    y = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
+    report = tg.check_derivation(lambda w, x, y: np.maximum(0, -y * (x @ w)).mean(), np.zeros(3), -X.T @ y / 5, X, y)
+    assert not report.ok
+    assert report.first is None
+    assert report.headline == "Whether params is right cannot be told at a kink."
+    assert "yours is 1, and the engine takes another. But every argument of" in str(report)
+    assert "wrong" not in str(report)
+    assert "catalogue" not in str(report)

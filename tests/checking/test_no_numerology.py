@@ -70,8 +70,33 @@ def test_a_number_that_nothing_explains_is_unknown(by, as_function):
 def test_the_factor_is_named_and_its_coincidence_called_chance():
     text = str(check(W1=lambda g: 3 * g))
     assert "W1 is exactly 3 x the true gradient" in text
-    assert "nothing in the loss explains the number 3 (3 is the length of axis 1 of " in text
+    assert "no factor that was looked at explains the number 3 (3 is the length of axis 1 of " in text
     assert "which may be chance" in text
+
+
+def test_a_constant_of_the_loss_that_is_the_factor_is_pointed_at():
+    def scaled(w, x, y):
+        return np.mean((x @ w / 0.8 - y) ** 2)
+
+    def twice(w, x, y):
+        return 2 * x.T @ (x @ w / 0.8 - y) / 0.8 / 0.8 / len(x)
+
+    report = tg.check_derivation(scaled, PARAMS["W1"][:, 0], twice, X, Y[:, 0])
+    assert numbers(report) == set()
+    assert "explains the number 1.25 (the loss divides by 0.8 at " in str(report)
+    assert "is that taken once more, or left out?" in str(report)
+
+    def masked(w, x, y, keep):
+        return np.mean(((x * (keep / 0.8)) @ w - y) ** 2)
+
+    def twice_masked(w, x, y, keep):
+        z = x * (keep / 0.8)
+        return 2 * (z / 0.8).T @ (z @ w - y) / len(x)
+
+    keep = (RNG.random(X.shape) < 0.8) * 1.0
+    report = tg.check_derivation(masked, PARAMS["W1"][:, 0], twice_masked, X, Y[:, 0], keep)
+    assert numbers(report) == set()
+    assert "nothing in the loss" not in str(report)
 
 
 @pytest.mark.parametrize("error", [1e-5, 1e-6, 2e-7])
@@ -134,3 +159,92 @@ def test_a_slope_that_is_not_between_those_of_the_two_sides_is_a_mistake():
     assert not tg.check_derivation(rectified, params, rectified_hand(-1.0), X, Y[:, 0]).ok
     for slope in (0.0, 0.5, 1.0):
         assert tg.check_derivation(rectified, params, rectified_hand(slope), X, Y[:, 0]).ok
+
+
+# --------------------------------------------------------------------------------------------------------- zeros
+
+
+def test_a_gradient_of_zeros_is_told_as_that_and_by_no_chance():
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x, y, w = rng.normal(size=(5, 2)), rng.normal(size=5), rng.normal(size=2)
+        report = tg.check_derivation(
+            lambda w, x, y: np.mean((np.maximum(0, x @ w) - y) ** 2), w, lambda w, x, y: np.zeros(2), x, y
+        )
+        if not report.ok:  # with luck the true one is 0 as well
+            assert [d.number for d in report.diagnoses] == [0], report
+            assert "params is 0 in all entries, and the true gradient is not: was it filled in?" in str(report)
+
+
+def test_zeros_beside_another_mistake():
+    zeros = check(W1=np.zeros_like, b1=np.zeros_like, W2=lambda g: 2 * g, b2=lambda g: 2 * g)
+    assert "b1 and W1 are 0 in all entries" in str(zeros)
+    assert "b2 and W2 are each exactly 2 x the true gradient" in str(zeros)
+
+
+# ------------------------------------------------------------------------------------------- of what it is a multiple
+
+
+def regularised(w, x, y):
+    return np.mean((x @ w - y) ** 2) + 0.1 * w @ w
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [(lambda m: -1, "the negative of"), (lambda m: m, "7 x"), (lambda m: 2, "2 x"), (lambda m: 0.5, "1/2 of")],
+)
+def test_a_factor_of_the_data_alone_is_not_said_of_the_whole_gradient(times, says):
+    def wrong(w, x, y):
+        return times(len(x)) * 2 * x.T @ (x @ w - y) / len(x) + 0.2 * w
+
+    text = str(tg.check_derivation(regularised, np.array([1.0, -0.5, 0.3, 2.0]), wrong, X, Y[:, 0]))
+    assert f"The part of the data in params is exactly {says} the true one" in text
+    assert "the true gradient" not in text
+
+
+def test_a_factor_besides_another_mistake_is_not_said_of_the_true_gradient():
+    def tied(p, x, y):
+        return np.square(np.tanh(x @ p["W"]) @ p["W"].T - x).sum(axis=1).mean()
+
+    def wrong(p, x, y):  # only the use in the decoder, and the 2 of the square twice
+        h = np.tanh(x @ p["W"])
+        return {"W": 2 * (2 * (h @ p["W"].T - x) / len(x)).T @ h}
+
+    report = tg.check_derivation(tied, {"W": PARAMS["W1"]}, wrong, X, Y[:, 0])
+    assert numbers(report) == {4, 19}
+    assert "W has besides the factor 2: " in str(report)
+    assert "the true gradient" not in str(report)
+
+
+def test_a_strength_of_the_regulariser_besides_a_factor():
+    def wrong(w, x, y):
+        return 2 * x.T @ (x @ w - y) + 0.4 * w
+
+    report = tg.check_derivation(regularised, np.array([1.0, -0.5, 0.3, 2.0]), wrong, X, Y[:, 0])
+    assert numbers(report) == {1, 13}
+    assert "In params, the regulariser counts twice." in str(report)
+    assert "The part of the data in params is exactly 7 x the true one" in str(report)
+
+
+def test_the_scale_of_weights_is_not_only_that_of_a_mask():
+    t = (RNG.random(7) < 0.5) * 1.0
+
+    def weighted(w, x, t):
+        z = x @ w
+        return np.mean(np.logaddexp(0, z) - 3 * t * z)
+
+    def forgotten(w, x, t):
+        return x.T @ (1 / (1 + np.exp(-x @ w)) - t) / len(x)
+
+    report = tg.check_derivation(weighted, PARAMS["W1"][:, 0], forgotten, X, t)
+    assert numbers(report) == {22}
+    assert "The scale 3 of an array of 0 and 3, a mask or weights, is left out" in str(report)
+
+
+def test_the_cosine_of_single_numbers_is_not_told():
+    def line(b, x):
+        return np.mean((x[:, 0] + b) ** 2)
+
+    report = tg.check_derivation(line, np.array(0.5), lambda b, x: np.mean(2 * (x[:, 0] + b)) + 0.1, X)
+    assert "explains params." in str(report)
+    assert "cosine" not in str(report)

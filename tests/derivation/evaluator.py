@@ -42,10 +42,9 @@ class RecordedLatex(Recorder, Latex):
 
 def assert_told_apart(formulas, values):
     """What has one text, or one LaTeX, in a formula is one value; in a sum or product, also after broadcasting."""
-    kinds = [(RecordedText, formulas.text_symbols), (RecordedLatex, formulas.latex_symbols)]
     for left, forms, each, _ in formulas.lines:
-        for kind, form in [(kind, form) for kind in kinds for form in forms]:
-            printer = kind[0](kind[1], formulas.constants)
+        for kind, form in [(kind, form) for kind in (RecordedText, RecordedLatex) for form in forms]:
+            printer = kind(*formulas.symbols(kind))
             with printer.each(each):
                 page = printer.write(form)
             seen = {}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import tinygrad_mb as tg
+from tinygrad_mb.derivation.arguments import computed
 from tinygrad_mb.derivation.sizes import fitted, form_of, over, times
 from tinygrad_mb.errors import NotDifferentiableError, TracedValueError
 from tinygrad_mb.pytrees import Nest
+from tinygrad_mb.vjps.indexing import scatter_add
 
 RNG = np.random.default_rng(0)
 X, Y, LABELS = RNG.normal(size=(6, 3)), RNG.normal(size=6), RNG.integers(0, 4, 6)
@@ -469,3 +471,107 @@ def test_the_error_of_probabilities_by_hand():
     q = RNG.random((6, 4))
     text = check(soft_targets, {"W": NET["W"]}, X, q, more=[(X[:2], q[:2])])
     assert "dz = (q.sum(axis=1, keepdims=True) * p - q) / m" in lines(text)  # the targets may not add up to one
+
+
+def by_time(p, x, y):
+    h = np.zeros((x.shape[1], 4))
+    for t in range(len(x)):
+        h = np.tanh(x[t] @ p["U"] + h @ p["W"])
+    return np.square(h @ p["v"] - y).mean()
+
+
+def by_time_at_each(p, x, y):
+    h, loss = np.zeros((x.shape[1], 4)), 0.0
+    for t in range(len(x)):
+        h = np.tanh(x[t] @ p["U"] + h @ p["W"])
+        loss = loss + np.square(h @ p["v"] - y[t]).mean()
+    return loss
+
+
+CELL = {"U": RNG.normal(size=(3, 4)), "W": RNG.normal(size=(4, 4)), "v": RNG.normal(size=4)}
+
+
+@pytest.mark.parametrize(("steps", "m"), [(2, 6), (4, 4), (3, 3), (5, 3)])
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_series_by_time_have_their_examples_along_the_second_axis(steps, m, each, scale):
+    def batch(m, steps=steps):
+        return RNG.normal(size=(steps, m, 3)), RNG.normal(size=(steps, m) if each else m)
+
+    loss, params = by_time_at_each if each else by_time, {name: scale * a for name, a in CELL.items()}
+    text = check(loss, params, *batch(m), more=[batch(n) for n in (1, 2, 7, 13)])
+    assert "NB" not in text
+    with pytest.raises(AssertionError):
+        function(text)(params, *batch(m, steps + 1))
+
+
+def test_sizes_that_the_loss_takes_but_the_function_does_not_are_asserted():
+    def flat(w, x, y):
+        return np.square(x @ w - y).mean()
+
+    x, y = RNG.normal(size=(4, 5, 3)), RNG.normal(size=(4, 5))
+    text = check(flat, W, x, y, more=[(x[:2], y[:2])])
+    assert "assert x.shape[1] == 5  # right for this size only" in text
+    with pytest.raises(AssertionError):
+        function(text)(W, x[:, :3], y[:, :3])
+    with pytest.raises(AssertionError):
+        function(text)(W, x, y[:, :1])
+    free = check(lambda w, x: np.tanh(x).sum() * w, np.ones(()), x, more=[(x[:2, :3],), (x[..., :1],)])
+    assert "assert" not in free
+    assert "assert" not in check(net, NET, X, Y)
+
+
+def test_ties_of_maximum_share_in_one_line_that_says_so():
+    rows = np.vstack([np.zeros(3), X])
+    text = check(lambda w, x: (np.maximum(x @ w, 0) ** 2).mean(), W, rows, more=[(X[:2],)])
+    assert "dz = 2 / m * t * ((z > 0) + 0.5 * (z == 0))  # (m,): ties share" in text
+    text = check(lambda w, x: np.maximum(0, x @ w).mean(), W, rows)
+    assert "dz = ((z > 0) + 0.5 * (z == 0)) / m  # (m,): ties share" in text
+    text = check(lambda w, x: (np.minimum(x @ w, 2 * x @ w) ** 2).mean(), W, rows)
+    assert text.count("ties share") == 2
+    single = [a.astype(np.float32) for a in (W, rows)]
+    check(lambda w, x: (np.maximum(x @ w, 0) ** 2).mean(), *single, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("function_of", [tg.nn.gelu, tg.special.erf, tg.special.normal_cdf])
+def test_the_error_function_is_defined_where_it_is_called(function_of):
+    def loss(w, x):
+        return (function_of(x @ w) ** 2).mean()
+
+    text = check(loss, W, X, more=[(X[:1],), (100 * X,)])
+    assert text.count("def erf(x):") == 1
+    assert len(lines(text)) < 30
+    assert max(map(len, text.splitlines())) <= 100
+    check(loss, W.astype(np.float32), X.astype(np.float32), tolerance=1e-5)
+    check(lambda w, x: function_of(w) * x.mean(), np.array(0.3), X)
+
+
+def test_primitives_on_constants_take_numbers_as_arrays():
+    found = computed(scatter_add, (0.5, np.array([0, 1, 1]), (3,)), {})
+    np.testing.assert_array_equal(found, [0.5, 1.0, 0.0])
+    assert found.dtype == np.float64
+
+
+def test_the_error_of_labels_that_are_chosen_by_a_condition():
+    def loss(w, x, y):
+        p = 1 / (1 + np.exp(-(x @ w)))
+        return np.where(y == 1, -np.log(p), -np.log(1 - p)).mean()
+
+    text = check(loss, W, X, LABELS, more=[(X[:2], LABELS[:2])])  # also of labels other than 0 and 1
+    assert "    dz = (p - t) / m  # (m,)\n" in text
+
+
+def test_constant_arrays_keep_the_users_names():
+    weights = np.array([0.125, 2.0625, 1.53125, 4.015625])
+    text = check(lambda w, x, y: (weights[y] * np.tanh(x @ w)).mean(), W, X, LABELS)
+    assert "    weights = np.array([0.125, 2.0625, 1.53125, 4.015625])\n" in text
+    assert "weights[y]" in text
+
+
+def test_windows_by_numpys_own_function():
+    def loss(k, x, y):
+        v = np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)
+        return np.square(np.tanh(v @ k).sum(axis=1) - y).mean()
+
+    text = check(loss, np.array([0.3, -0.8]), X, X[:, 0])
+    assert "np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)" in text

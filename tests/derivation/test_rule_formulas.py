@@ -13,7 +13,7 @@ from problems import PROBLEMS
 from problems.posing import TABLE
 
 sys.path.insert(0, str(Path(__file__).parent))
-from evaluator import assert_told_apart, evaluate, is_same
+from evaluator import RecordedLatex, RecordedText, assert_told_apart, evaluate, is_same
 
 import tinygrad_mb as tg
 from tinygrad_mb import Tensor, nn
@@ -67,9 +67,7 @@ def test_program_and_formula_compute_what_the_rule_does(problem):
             symbols = {v.index: in_text(v.name) for v in values}
             page = SimpleNamespace(
                 lines=[(SimpleNamespace(name=node.op.name), (form,), (), True)],
-                text_symbols=symbols,
-                latex_symbols=symbols,
-                constants=numbered([form]),
+                symbols=dict.fromkeys((RecordedText, RecordedLatex), (symbols, numbered([form]))).get,
             )
             assert_told_apart(page, numbers)
 
@@ -264,8 +262,9 @@ def test_a_users_helpers_are_not_taken_for_ours():
 
 def test_arrays_of_a_users_rule_are_constants():
     weights = np.array([1.0, 2.0, 4.0])
-    assert users(lambda g, x: g * weights) == "δ ⊙ const(3)"
-    assert users(lambda g, x: g * weights + x * weights[::-1]) == "δ ⊙ const[2](3) + z ⊙ const[1](3)"
+    assert users(lambda g, x: g * weights) == "δ ⊙ [1, 2, 4]"
+    assert users(lambda g, x: g * np.arange(6.0).reshape(2, 3)[:1]) == "δ ⊙ const(1×3)"
+    assert users(lambda g, x: g * weights + x * weights[::-1]) == "δ ⊙ [1, 2, 4] + z ⊙ [4, 2, 1]"
 
 
 def test_a_rule_that_is_too_long_for_a_line_is_what_it_calls(monkeypatch):

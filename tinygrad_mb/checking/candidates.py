@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from .recordings import Recording, attempt, operation
 from .walks import Array, Change, Gradients, Pull
 
 PRODUCTS = frozenset(("matmul", "linear"))
+_MOST_PLACES = 200  # nodes of a graph in which each place is tried alone
 
 
 class Candidate(NamedTuple):
@@ -55,23 +57,42 @@ def places(recording: Recording, ks: Sequence[int]) -> str:
     return place(recording, ks[0]) if len(ks) == 1 else f"all {len(ks)} places, the last {place(recording, max(ks))}"
 
 
-def groups(items: Sequence[Any], *keys: Callable[[Any], Any]) -> Iterator[tuple[list[Any], bool]]:
+def groups(recording: Recording, items: Sequence[Any], *keys: Callable[[Any], Any]) -> Iterator[tuple[list[Any], bool]]:
     """Each item alone, then, for each key, those that have the same: a mistake is often made at every step.
 
-    With each comes whether it is all that are like it.
+    With each comes whether it is all that are like it; of a large graph, only such groups come.
     """
     yielded: set[tuple[int, ...]] = set()
+    labels = [[str(key(item)) for item in items] for key in keys]
+    counts = [Counter(of_key) for of_key in labels]
     for k, item in enumerate(items):
         yielded.add((k,))
-        yield [item], all(sum(str(key(item)) == str(key(other)) for other in items) == 1 for key in keys)
-    for key in keys:
+        whole = all(count[of_key[k]] == 1 for of_key, count in zip(labels, counts, strict=True))
+        if whole or not is_large(recording):
+            yield [item], whole
+    for of_key in labels:
         found: dict[str, list[int]] = {}
-        for k, item in enumerate(items):
-            found.setdefault(str(key(item)), []).append(k)
+        for k, label in enumerate(of_key):
+            found.setdefault(label, []).append(k)
         for group in map(tuple, found.values()):
             if group not in yielded:
                 yielded.add(group)
                 yield [items[k] for k in group], True
+
+
+def is_large(recording: Recording) -> bool:
+    """Whether a graph has so many nodes that mistakes are tried in all steps of a loop at once, not in one alone."""
+    return len(recording.nodes) > _MOST_PLACES
+
+
+def repeated(recording: Recording) -> set[int]:
+    """The nodes of a large graph that stand in a loop: others like them are made by the same line."""
+    if not is_large(recording):
+        return set()
+    made = [k for k, node in enumerate(recording.nodes) if node.op is not None]
+    sites = {k: site(recording, k)[0] + str(recording.nodes[k].shape) for k in made}
+    counts = Counter(sites.values())
+    return {k for k in made if counts[sites[k]] > 1}
 
 
 def site(recording: Recording, k: int) -> tuple[str, ...]:
@@ -103,7 +124,7 @@ def edges_of(recording: Recording) -> Iterator[tuple[int, int, Node, Pull]]:
 
 def at_edges(number: int, claim: str, recording: Recording, edges: list[tuple[int, int, Any]]) -> Iterator[Candidate]:
     """Candidates for (node, position, its wrong rule for a recording): each alone, and those of one site."""
-    for group, whole in groups(edges, lambda edge: (site(recording, edge[0]), edge[1])):
+    for group, whole in groups(recording, edges, lambda edge: (site(recording, edge[0]), edge[1])):
 
         def change(r: Recording, group: Any = group) -> Change:
             return Change(edges={(k, position): rule(r) for k, position, rule in group})

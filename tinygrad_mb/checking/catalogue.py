@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import wrong_batches, wrong_masks, wrong_paths, wrong_slopes, wrong_steps
-from .candidates import Candidate
+from ..wording import listed
+from . import wrong_batches, wrong_masks, wrong_paths, wrong_slopes, wrong_steps, wrong_windows
+from .candidates import Candidate, is_large
 from .recordings import Recording
 
 CATALOGUE = {
@@ -36,9 +37,11 @@ CATALOGUE = {
     24: "a mask is forgotten",
     25: "z in the place of h, or the reverse",
     26: "back-propagation through time is cut off",
+    27: "the state of another step",
 }
 
-_MOST_NODES = 400  # of a graph whose every node is tried
+_MOST_NODES = 3000  # of a graph in which mistakes are tried
+_MOST_OF_PAIRS = 400  # of one in which two at once are
 
 
 def candidates(recording: Recording) -> Iterator[Candidate]:
@@ -52,9 +55,12 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
             wrong_slopes.cross_entropy,
             wrong_paths.signs,
             wrong_slopes.of_others,
+            wrong_windows.maxima,
+            wrong_windows.kernels,
             wrong_masks.masks,
             wrong_masks.counts,
             wrong_steps.cut_off,
+            wrong_steps.own_states,
             wrong_paths.fan_out,
             wrong_paths.factors,
             wrong_paths.orders,
@@ -64,3 +70,18 @@ def candidates(recording: Recording) -> Iterator[Candidate]:
         ):
             yield from mistakes(recording)
     yield from wrong_batches.batches(recording)
+
+
+def takes_pairs(recording: Recording) -> bool:
+    """Whether two mistakes on the way back are tried at once."""
+    return len(recording.nodes) <= _MOST_OF_PAIRS
+
+
+def left_out(recording: Recording) -> str:
+    """What was not looked for in a large graph, as a sentence; empty if all was."""
+    n = len(recording.nodes)
+    if n > _MOST_NODES:
+        return f"The loss has {n} operations, and mistakes on the way back were not looked for: check fewer steps."
+    parts = ["mistakes in one step of a loop alone"] * is_large(recording)
+    parts += ["two mistakes on the way back"] * (not takes_pairs(recording))
+    return f"The loss has {n} operations, and {listed(parts)} were not looked for: check fewer steps." if parts else ""

@@ -25,7 +25,7 @@ def is_converted(recording: Recording) -> bool:
     rng = np.random.default_rng(0)
     nudged = [x + 1e-3 * rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in recording.nest.leaves]
     other = recording.on(recording.batch.leaves, nudged)
-    return other is not None and other.signature == recording.signature and not all(
+    return other is not None and not all(
         np.array_equal(x, y, equal_nan=True) for x, y in zip(_constants(recording), _constants(other), strict=True)
     )  # fmt: skip
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..batch_axes import found_axes
+from ..errors import BroadcastWarning, LostGradientWarning
 from ..pytrees import Nest
-from ..wording import listed
+from ..wording import is_or_are, listed
 from . import hands
+from .candidates import place
+from .catalogue import left_out
 from .conversions import Lost, is_converted, lost
 from .diagnoses import Diagnosis, diagnose
-from .examples import found_axes
 from .kinks import explained_by_kinks
-from .parameters import Case, is_or_are, is_own, is_right
+from .loss_parts import MOST_EXAMPLES
+from .parameters import Case, is_right
 from .recordings import Recording, lifted, nest_of
 from .reports import Report, Table, entry, number, size
 from .walks import Array, Gradients
+from .wrong_batches import pairs, with_columns
 
 _RTOL, _RTOL_SINGLE = 1e-7, 1e-3
 _KINK = "right but for the kink"
+_UNCLEAR = "not tested: at a kink"
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29, 31, 37, 3)
 
 
@@ -68,7 +75,11 @@ class DerivationReport(Report):
         super().__init__(ok, headline, details)
         self.verdicts = verdicts
         self.diagnoses = diagnoses
-        self.first = next((v.name for v in verdicts if not v.right), None)
+        self.first = next((v.name for v in verdicts if _is_wrong(v)), None)
+
+
+def _is_wrong(verdict: Verdict) -> bool:
+    return not verdict.right and verdict.note != _UNCLEAR
 
 
 def check_derivation(
@@ -116,14 +127,16 @@ def check_derivation(
         raise TypeError(f"check_derivation: {what}. The arguments are check_derivation(loss_fn, params, hand, *batch)")
     nest.leaves, arrays.leaves = list(map(lifted, nest.leaves)), list(map(lifted, arrays.leaves))
     recording = Recording(loss_fn, nest, arrays)
-    _refuse(recording)
-    axes, sure = found_axes(arrays.leaves, recording.loss_of)
-    if axes != recording.axes:
-        recording = Recording(loss_fn, nest, arrays, axes)
-    handed, changed = hands.call(hand, recording)
-    again = hands.call(hand, recording)[0] if callable(hand) else handed
-    tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.single else _RTOL
-    return _Check(recording, hand, handed, tolerance).report(changed, again, sure)
+    with warnings.catch_warnings():  # the first call has warned, and each other one would
+        warnings.simplefilter("ignore", BroadcastWarning)
+        warnings.simplefilter("ignore", LostGradientWarning)
+        _refuse(recording)
+        axes, sure = found_axes(arrays.leaves, recording.loss_of)
+        if axes != recording.axes:
+            recording = Recording(loss_fn, nest, arrays, axes)
+        handed = hands.call(hand, recording)
+        tolerance = rtol if rtol is not None else _RTOL_SINGLE if handed.narrow else _RTOL
+        return _Check(recording, hand, handed, tolerance).report(sure)
 
 
 def _refuse(recording: Recording) -> None:
@@ -168,22 +181,18 @@ class _Check:
                     found[name] = array
         return Case(recording, found, self.rtol, self.handed.keys)
 
-    def report(self, changed: list[str], again: hands.Handed, sure: bool) -> DerivationReport:
+    def report(self, sure: bool) -> DerivationReport:
+        """What there is to say; ``sure`` if it is known where the examples stand."""
         if is_converted(self.recording) and (parts := lost(self.recording)):
             return _cut(parts)
-        problems = [*hands.missing(self.handed, self.recording), *self._not_finite()]
-        if changed:
-            problems.append(
-                f"hand changes its arguments in place: {listed(changed)}. What is computed from them after that is of "
-                "other numbers."
-            )
-        verdicts = [self._verdict(name) for name in self.recording.order() if name in self.handed.arrays]
+        problems = hands.problems(self.handed, self.recording)
         diagnoses = [Diagnosis(f.number, f.sentence, [n]) for n, f in self.shapes.items() if f.number]
         problems += [f.sentence for f in self.shapes.values() if f.sentence and not f.number]
         notes = self._notes(sure)
-        stale = self._stale(again)
+        stale = self._stale() if callable(self.hand) else None
         moved = self._moved()
-        verdicts = [self._tested(v, moved) for v in verdicts]
+        names = [name for name in self.recording.order() if name in self.handed.arrays]
+        verdicts = [self._tested(self._verdict(name), moved) for name in names]
         untested = [n for n in self.given.hand if self.recording.vanishes(n)]
         if untested:
             notes.append(_vacuous(untested, moved))
@@ -191,8 +200,8 @@ class _Check:
         if stale is not None:
             diagnoses.append(stale)
         else:
-            telling = moved or [self.given]  # where a gradient is 0 no mistake shows
-            telling = telling + self._probes(telling[0].recording)
+            shown = moved or [self.given]  # where a gradient is 0 no mistake shows
+            telling = shown + self._probes(shown[0].recording)
             cases = [self.given, *telling] if moved else telling
             wrong = next((case for case in cases if not is_right(case)), None)
             followed = all(case.recording.followed for case in cases)
@@ -200,14 +209,19 @@ class _Check:
             kink, settled = explained_by_kinks(cases, confirmed) if wrong is not None and followed else ("", False)
             if kink:
                 notes.append(kink)
-                if settled:
-                    verdicts = [v if v.right or v.name not in self.given.hand else v._replace(right=True, note=_KINK)
-                                for v in verdicts]  # fmt: skip
+                note = _KINK if settled else _UNCLEAR
+                verdicts = [
+                    v._replace(right=settled, note=note) if not v.right and v.name in self.given.hand else v
+                    for v in verdicts
+                ]
             elif wrong is not None and (parts := lost(wrong.recording)):
                 return _cut(parts)
             elif wrong is not None:
                 # Small batches are quick, and those that are made have no lengths that coincide.
-                if followed:
+                meant = self._meant()
+                if meant is not None:
+                    diagnoses.append(meant)
+                elif followed:
                     diagnoses += diagnose(
                         sorted(telling, key=lambda c: (is_right(c), c is not self.given, c.recording.m > 40))
                     )
@@ -223,8 +237,9 @@ class _Check:
     ) -> DerivationReport:
         n, of = len(verdicts), "the mean loss" if self.recording.per_example else "the loss"
         every = f"All {n} gradients of {of} are" if n > 1 else f"The gradient of {of} is"
-        wrong = [v.name for v in verdicts if not v.right]
-        ok = not (wrong or diagnoses or problems or elsewhere)
+        wrong = [v.name for v in verdicts if _is_wrong(v)]
+        unclear = [self.handed.keys[v.name] for v in verdicts if v.note == _UNCLEAR]
+        ok = not (wrong or unclear or diagnoses or problems or elsewhere)
         if ok:
             worst = max([v.error for v in verdicts if v.note != _KINK], default=0.0)
             return DerivationReport(
@@ -234,6 +249,8 @@ class _Check:
             which = listed([self.handed.keys[name] for name in wrong], most=12)
             some = f"{len(wrong)} of {n} gradients of {of} {is_or_are(wrong)}" if n > 1 else f"The gradient of {of} is"
             headline = f"{some} wrong: {which}."
+        elif unclear:
+            headline = f"Whether {listed(unclear)} {is_or_are(unclear)} right cannot be told at a kink."
         else:
             headline = f"{every} {elsewhere}." if elsewhere else f"{every} right, but:"
         details: list[str | Table] = [*problems, *dict.fromkeys(d.sentence for d in diagnoses)]
@@ -241,6 +258,12 @@ class _Check:
         unknown = [name for name in wrong if name not in explained and name in self.given.hand]
         if unknown or (elsewhere and not diagnoses):
             details.append(self._unknown(verdicts, unknown))
+            details += filter(None, [left_out(self.recording)])
+            if not callable(self.hand) and self.recording.m > MOST_EXAMPLES:
+                details.append(
+                    f"With {self.recording.m} examples, mistakes about single ones, about pairs of them and about "
+                    "micro-batches were not looked for: pass hand as a function, or check fewer examples."
+                )
         details += [*notes, _table(verdicts, self.handed.keys)]
         return DerivationReport(False, headline, details, verdicts, diagnoses)
 
@@ -260,23 +283,13 @@ class _Check:
             text += f" The first of these in backward is {self.given.say([first])}: the" if len(names) > 1 else " The"
         u, t = self.given.hand[first], self.recording.truth[first]
         lengths = float(np.linalg.norm(u) * np.linalg.norm(t))
-        if not lengths:
+        if not lengths or u.size < 2:
             return re.sub("(; the|: the| The)$", "", text).removesuffix(".") + "."
         return f"{text} cosine between yours and the true one is {number((u * t).sum() / lengths)}."
 
-    def _not_finite(self) -> Iterator[str]:
-        for name, x in self.handed.arrays.items():
-            bad = ~np.isfinite(x)
-            if bad.any():
-                at = tuple(int(k) for k in np.argwhere(bad)[0])
-                what = (
-                    f"{int(bad.sum())} of {x.size} entries that are not finite, the first {entry(name, at)} = {x[at]}"
-                )
-                yield f"The gradient by {name} has {what}."
-
-    def _stale(self, again: hands.Handed) -> Diagnosis | None:
+    def _stale(self) -> Diagnosis | None:
         """What there is to say if a second call gives other numbers than the first."""
-        first, second = self.handed.arrays, again.arrays
+        first, second = self.handed.arrays, hands.call(self.hand, self.recording).arrays
         names = [n for n, x in first.items() if n not in second or not np.array_equal(x, second[n], equal_nan=True)]
         if not names:
             return None
@@ -292,6 +305,17 @@ class _Check:
         says = f"gives other numbers for {which}: hand draws random numbers, or keeps something between calls"
         return Diagnosis(0, f"A second call with the same batch {says}.", names)
 
+    def _meant(self) -> Diagnosis | None:
+        """What there is to say if the gradients are right for the loss with its vectors as columns."""
+        if pairs(self.recording) is None:
+            return None
+        for other in with_columns(self.recording):
+            if self.given.hand.keys() == other.truth.keys() and is_right(self.given._replace(recording=other)):
+                says = "These are the gradients of the loss in which each prediction has its own target, as a column "
+                says += f"({self.recording.m}, 1): the mistake is in loss_fn, and not in the derivation."
+                return Diagnosis(20, says, [*self.given.hand])
+        return None
+
     def _verdict(self, name: str) -> Verdict:
         fitted, true = self.shapes[name], self.recording.truth[name]
         if fitted.array is None:
@@ -299,8 +323,9 @@ class _Check:
                 name, False, np.inf, (), np.nan, np.nan, f"shape {self.handed.arrays[name].shape}, not {true.shape}"
             )
         u, note = fitted.array, ""
-        right = name in self.given.hand and self.given.right(name)
-        if not right and is_own(self.given, name):
+        finite = name in self.given.hand
+        right = finite and self.given.right(name)
+        if finite and not right and self.given.is_own(name, true):
             u, right, note = u * (self.recording.parts.weight or 1), True, "of each example's own loss"
         return self._compared(name, u, true, right and not fitted.sentence, "the shape" if fitted.sentence else note)
 
@@ -318,15 +343,7 @@ class _Check:
         """The same derivation at other parameters, where a true gradient is 0 at the given ones and shows nothing."""
         if not callable(self.hand) or not any(map(self.recording.vanishes, self.given.hand)):
             return []
-        other = self.recording.elsewhere()
-        if other is None:
-            return []
-        try:
-            with np.errstate(all="ignore"):
-                case = self._case(other, hands.call(self.hand, other)[0])
-        except Exception:  # a derivation for these parameters is still a derivation
-            return []
-        return [case] if case.hand.keys() == self.given.hand.keys() else []
+        return self._cases_of([self.recording.elsewhere()])
 
     def _tested(self, verdict: Verdict, moved: list[Case]) -> Verdict:
         """The verdict at the other parameters where there is nothing to see at the given ones."""
@@ -336,9 +353,10 @@ class _Check:
         if not moved:
             return verdict._replace(error=0.0, note="not tested: 0 here")
         case = moved[0]
-        right = case.right(name) or is_own(case, name)
-        u = case.hand[name] * ((case.recording.parts.weight or 1) if right and not case.right(name) else 1)
-        return self._compared(name, u, case.recording.truth[name], right, verdict.note)
+        u, true, right = case.hand[name], case.recording.truth[name], case.right(name)
+        if not right and case.is_own(name, true):
+            u, right = u * (case.recording.parts.weight or 1), True
+        return self._compared(name, u, true, right, verdict.note)
 
     def _probes(self, r: Recording) -> list[Case]:
         """The same derivation on other numbers of rows of the batch: primes that are no other length here."""
@@ -346,16 +364,20 @@ class _Check:
             return []
         lengths = {n for node in r.nodes for n in node.shape}
         rng = np.random.default_rng(0)
-        found = []
+        others = []
         for n in [p for p in _PRIMES if p not in lengths][:2]:
             rows = rng.permutation(r.m)[:n] if n <= r.m else np.append(np.arange(r.m), rng.integers(0, r.m, n - r.m))
-            other = r.on(r.rows_at(np.sort(rows)))
-            if other is None or other.signature != r.signature:
-                continue
+            others.append(r.on(r.rows_at(np.sort(rows))))
+        return self._cases_of(others)
+
+    def _cases_of(self, others: list[Recording | None]) -> list[Case]:
+        """The same derivation on other recordings, where it runs and gives gradients by the same."""
+        found = []
+        for other in filter(None, others):
             try:
                 with np.errstate(all="ignore"):
-                    case = self._case(other, hands.call(self.hand, other)[0])
-            except Exception:  # a derivation for one size of batch is still a derivation
+                    case = self._case(other, hands.call(self.hand, other))
+            except Exception:  # a derivation for one size of batch, or for these parameters, is still a derivation
                 continue
             if case.hand.keys() == self.given.hand.keys():
                 found.append(case)
@@ -366,8 +388,15 @@ class _Check:
         if not sure:
             axes = [f"axis {a} of argument {k}" for k, a in enumerate(self.recording.axes, 1) if a is not None]
             notes.append(f"It is assumed that the {self.recording.m} examples stand along {listed(axes)} of the batch.")
-        if self.handed.single:
-            notes.append(f"The gradients handed in have the precision of float32, and are compared to {self.rtol:g}.")
+        if self.handed.narrow:
+            precision = f"the precision of {self.handed.narrow}"
+            notes.append(f"The gradients handed in have {precision}, and are compared to {self.rtol:g}.")
+        if (k := pairs(self.recording)) is not None:
+            m = self.recording.m
+            notes.append(
+                f"loss_fn itself compares each of the {m} examples with all of them, in {place(self.recording, k)}: a "
+                f"column ({m}, 1) met a vector ({m},). Unless that is meant, give them one shape."
+            )
         if self.recording.m == 1:
             notes.append("A batch of 1 example does not show what is done over the examples: give more of them.")
         loss, true = self.handed.loss, float(self.recording.loss.item())
@@ -407,10 +436,10 @@ def _cut(parts: list[Lost]) -> DerivationReport:
 
 def _table(verdicts: list[Verdict], keys: Mapping[str, str]) -> Table:
     rows = []
-    first = next((v.name for v in verdicts if not v.right), None)
+    first = next((v.name for v in verdicts if _is_wrong(v)), None)
     for v in verdicts:
         key = keys.get(v.name, v.name)
-        says = "right" if v.right else "wrong"
+        says = "right" if v.right else "wrong" if _is_wrong(v) else "unclear"
         if v.name == first and len(verdicts) > 1:
             says += " <- the first in backward"
         worst = v.note

@@ -9,18 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..wording import listed
+from ..wording import is_or_are, listed
 from . import factors as factor_names
 from .candidates import Candidate, on_the_way_back
-from .catalogue import CATALOGUE, candidates
+from .catalogue import CATALOGUE, candidates, takes_pairs
 from .factors import Factor
-from .parameters import Case, Local, Way, is_or_are, is_right, ways
+from .parameters import Case, Local, Way, is_right, ways
 from .recordings import Recording, attempt
 from .reports import size
 from .walks import Array, Change, Gradients, Stop
 from .wrong_batches import updated_too_early
 
 _NEARLY = 1e-4  # a relative error that is no factor
+_DRAWS = 10  # of other parameters, at which what is 0 by chance is not 0
 _MOST_WHOLE = 40  # mistakes of which all pairs are tried
 
 
@@ -98,7 +99,7 @@ def _diagnosed(cases: Sequence[Case]) -> list[Diagnosis]:
     for one in nearly:
         if (said := _fits(one, cases, known, 1)) is not None:
             return said
-    for pair in _pairs(made, case):
+    for pair in _pairs(made, case) if takes_pairs(r) else ():
         if (said := _fits(pair, cases, known, 0)) is not None:
             return said
     return _told(alone or both or {}, case)
@@ -144,8 +145,7 @@ Found = dict[Local, list[str]]  # mistakes of single parameters, and the paramet
 
 def _is_of_all(found: Found, case: Case) -> bool:
     """Whether one mistake is made in every parameter."""
-    r = case.recording
-    every = {n for n in case.hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
+    every = case.telling()
     return all(local.number and every <= set(names) for local, names in found.items())
 
 
@@ -173,21 +173,12 @@ def _unequal(found: Iterable[Candidate], case: Case) -> Iterator[Made]:
 
 def _right(gradients: Gradients, case: Case) -> set[str]:
     """The names of what was handed in that is equal to these gradients."""
-    return {n for n in case.hand if n in gradients and _is_equal(case, n, gradients[n])}
-
-
-def _is_equal(case: Case, name: str, g: Array) -> bool:
-    """Whether a gradient is what was handed in; error terms of the examples' own losses are as good as their shares."""
-    u, r = case.hand[name], case.recording
-    if case.close(u, g, r.truth[name]):
-        return True
-    own = name not in r.params and r.parts.is_mean and r.parts.weight is not None
-    return own and case.close(u, g / (r.parts.weight or 1), r.truth[name])
+    return {n for n in case.hand if n in gradients and case.agrees(n, gradients[n])}
 
 
 def _other(case: Case, name: str) -> Callable[[Array | None], bool]:
     """Whether a gradient is none, or another one than was handed in."""
-    return lambda g: g is None or not _is_equal(case, name, g)
+    return lambda g: g is None or not case.agrees(name, g)
 
 
 def _pairs(made: list[Made], case: Case) -> Iterator[Made]:
@@ -238,11 +229,21 @@ def _fits(one: Made, cases: Sequence[Case], known: Known, more: int, of_all: boo
     case, r = cases[0], cases[0].recording
     names = [n for n in r.order() if n in case.hand and n in bases[0]]
     wrong = [n for n in names if not case.close(bases[0][n], r.truth[n], r.truth[n])]
+    if not any(case.hand[n].any() for n in wrong) and _is_zero_by_chance(candidate, r, wrong):
+        return None
     right = [n for n in names if n not in wrong and n in r.params]
     claim = candidate.claim
     says = f"{claim[:1].upper()}{claim[1:]}: {_evidence(wrong, right, cases)}."
     parts = [Diagnosis(number, says, wrong) for number in (candidate.number, candidate.second) if number]
     return parts + _told(found, case)
+
+
+def _is_zero_by_chance(candidate: Candidate, r: Recording, names: list[str]) -> bool:
+    """Whether a mistake gives other gradients than 0 elsewhere, such as where other examples reach a relu."""
+    rng = np.random.default_rng(0)
+    others = [r.on(r.batch.leaves, [rng.normal(size=np.shape(x)) for x in r.nest.leaves]) for _ in range(_DRAWS)]
+    found = [candidate.make(other) for other in others if other is not None]
+    return any(made is not None and made[n].any() for made in found for n in names)
 
 
 def _evidence(wrong: list[str], right: list[str], cases: Sequence[Case]) -> str:

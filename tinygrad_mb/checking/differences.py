@@ -26,7 +26,7 @@ EPS = float(np.finfo(float).eps)
 FIRST_STEP = 2.0**-13  # powers of two: added to most numbers they are exact
 FINER = 1 / 8
 MOST_LEVELS = 8
-_TINY = 2.0**-100  # the complex step
+TINY = 2.0**-100  # the complex step
 CIRCLE = 2.0**-10  # the radius of the circle on which a function shows whether it is analytic
 _TRUSTED = 3  # levels that agree, on a slope or on there being a kink, settle it
 
@@ -66,7 +66,7 @@ class Verdict(NamedTuple):
 
 def complex_slope(line: Line, scale: float = 1.0) -> float:
     """The slope at 0 by the complex step; on a function that compares numbers, that for numbers greater than 0."""
-    step = _TINY * scale
+    step = TINY * scale
     return float(line(1j * step).imag) / step
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..graph import Node
-from .candidates import PRODUCTS
-from .loss_parts import DIVIDE, MEAN
+from .candidates import PRODUCTS, place
+from .loss_parts import DIVIDE, MEAN, MULTIPLY
 from .recordings import Recording, operation
 from .reports import number
 
@@ -169,7 +172,7 @@ def named(recordings: Sequence[Recording], values: Sequence[float], known: list[
         n = round(1 / value)
         claim = f"{n} parts, such as replicas, are averaged, and the loss is their sum"
         return [(Factor(16, claim, _always(1 / n), lambda r: "at every batch size"),)]
-    claim = f"nothing in the loss explains the number {number(value)}{_by_chance(recordings[0], value)}"
+    claim = f"no factor that was looked at explains the number {number(value)}{_by_chance(recordings[0], value)}"
     return [(Factor(0, claim, _always(value), _nothing),)]
 
 
@@ -178,7 +181,23 @@ def _by_chance(r: Recording, value: float) -> str:
     for n, reason in _sizes(r, r.nodes[::-1]):
         if any(math.isclose(abs(value), v, rel_tol=_CLOSE) for v in (n, 1 / n)):
             return f" ({reason(r)}, which may be chance)"
+    for k, node in enumerate(r.nodes):
+        if node.op in (MULTIPLY, DIVIDE) and node in r.flow:
+            for c in filter(None, map(partial(_constant, r), node.inputs)):
+                if any(math.isclose(abs(value), v, rel_tol=_CLOSE) for v in (c, 1 / c)):
+                    does = "divides" if node.op is DIVIDE else "multiplies"
+                    return f" (the loss {does} by {number(c)} at {place(r, k)}: is that taken once more, or left out?)"
     return ""
+
+
+def _constant(r: Recording, x: Any) -> float:
+    """The number that an operand is, or that all entries are which are not 0; 0 for what is no constant."""
+    value = r.value(x) if not isinstance(x, Node) or x.plan is None else None
+    if value is None:
+        return 0.0
+    levels = np.unique(abs(np.asarray(value)))
+    levels = levels[levels != 0]
+    return float(levels[0]) if len(levels) == 1 else 0.0
 
 
 def _nominal(recordings: Sequence[Recording], value: float) -> Iterator[Factor]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import CIRCLE, EPS, Verdict, beside, complex_slope, is_analytic, judge, noise_of
+from .differences import CIRCLE, EPS, TINY, Verdict, beside, complex_slope, is_analytic, judge, noise_of
 from .outcomes import Entry, GradcheckReport, Outcome
 from .subjects import Subject, subject_of
 
@@ -79,7 +79,7 @@ class _Check:
         try:
             ahead = complex_slope(line)
             behind = complex_slope(lambda t: line(-t).conjugate())
-            shift = abs(complex(line(2.0**-100 * 1j)).real - value)
+            shift = abs(complex(line(TINY * 1j)).real - value)
         except Exception as error:
             first = str(error).strip().splitlines()
             return self._central(f"with complex inputs it raises {type(error).__name__}: {first[0] if first else ''}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autodiff import data_of
 from ..pytrees import Nest
-from ..wording import listed
+from ..wording import is_or_are, listed
 from .recordings import Recording, nest_of, own
+from .reports import entry
 from .walks import Array
 
 _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
@@ -18,24 +20,26 @@ _PREFIXES = ("d", "d_", "grad_", "delta_", "δ", "δ_", "∂")
 class Handed(NamedTuple):
     """A derivation's results on one batch.
 
-    arrays  by the names of parameters and tensors, as they came
-    keys    what the person calls them
-    loss    the loss, if it was returned as well
-    extra   the names that belong to nothing
-    single  whether an array is of float32 or less
+    arrays   by the names of parameters and tensors, as they came
+    keys     what the person calls them
+    loss     the loss, if it was returned as well
+    extra    the names that belong to nothing
+    narrow   the dtype of an array that is of float32 or less; empty if there is none
+    changed  the arguments that were changed in place
     """
 
     arrays: dict[str, Array]
     keys: dict[str, str]
     loss: Array | None
     extra: list[str]
-    single: bool
+    narrow: str
+    changed: Sequence[str] = ()
 
 
-def call(hand: Any, recording: Recording) -> tuple[Handed, list[str]]:
-    """The derivation's results on a recording's batch, and the arguments that it has changed."""
+def call(hand: Any, recording: Recording) -> Handed:
+    """The derivation's results on a recording's batch."""
     if not callable(hand):
-        return taken_apart(hand, recording), []
+        return taken_apart(hand, recording)
     params = recording.nest.fill([own(x) for x in recording.nest.leaves])
     batch = recording.batch.fill([own(x) for x in recording.batch.leaves], whole=True)
     given = hand(params, *batch)
@@ -48,7 +52,7 @@ def call(hand: Any, recording: Recording) -> tuple[Handed, list[str]]:
                     if before is recording.nest
                     else f"argument {int(path.partition('.')[0]) + 1} of the batch"
                 )
-    return taken_apart(given, recording), changed
+    return taken_apart(given, recording)._replace(changed=changed)
 
 
 def _same(x: Any, y: Any) -> bool:
@@ -107,8 +111,9 @@ def taken_apart(given: Any, recording: Recording) -> Handed:
             f"check_derivation: hand gives {type(given).__name__} {nest.paths}, and params has the structure "
             f"{list(recording.params)}: return a dict {{{', '.join([repr(p) + ': ...' for p in recording.params])}}}"
         )
-    single = any(x.dtype.kind == "f" and x.dtype.itemsize < 8 for x in arrays.values())
-    return Handed({k: x.astype(np.float64) for k, x in arrays.items()}, keys, loss, extra, single)
+    narrow = [x.dtype for x in arrays.values() if x.dtype.kind == "f" and x.dtype.itemsize < 8]
+    narrowest = str(min(narrow, key=lambda dtype: dtype.itemsize)) if narrow else ""
+    return Handed({k: x.astype(np.float64) for k, x in arrays.items()}, keys, loss, extra, narrowest)
 
 
 def _spelled(path: str, prefix: str) -> str:
@@ -126,8 +131,9 @@ def _array(x: Any) -> Array:
 class Fitted(NamedTuple):
     """A gradient in its parameter's shape, and what was wrong with the shape that it had.
 
-    number  of the mistake in the catalogue; 0 if the shape was right
-    tell    a sentence about the shape
+    array     the gradient; None where it is not clear how to bring it into the shape
+    number    of the mistake in the catalogue; 0 if the shape was right, or is none that a mistake makes
+    sentence  about the shape; empty if it was right
     """
 
     array: Array | None
@@ -167,8 +173,8 @@ def fit_shape(name: str, array: Array, recording: Recording, key: str) -> Fitted
     return Fitted(None, 0, f"{says}: they must be equal.")
 
 
-def missing(handed: Handed, recording: Recording) -> list[str]:
-    """Sentences about what is not there, and what belongs to nothing."""
+def problems(handed: Handed, recording: Recording) -> list[str]:
+    """Sentences about what is not there, what belongs to nothing, what is not finite, and what was changed."""
     out = []
     absent = [name for name in recording.params if name not in handed.arrays]
     if absent:
@@ -179,7 +185,19 @@ def missing(handed: Handed, recording: Recording) -> list[str]:
         if not known:
             there = "no tensor is named in the forward pass: name it where it is computed, `z = (x @ W).named('z')`"
         out.append(
-            f"{listed([repr(e) for e in handed.extra])} {'is' if len(handed.extra) == 1 else 'are'} no gradient by a "
+            f"{listed([repr(e) for e in handed.extra])} {is_or_are(handed.extra)} no gradient by a "
             f"parameter or by a named tensor: the parameters are {listed(list(recording.params))}, and {there}."
+        )
+    for name, x in handed.arrays.items():
+        bad = np.argwhere(~np.isfinite(x))
+        if len(bad):
+            first = f"{entry(name, bad[0])} = {x[tuple(bad[0])]}"
+            out.append(
+                f"The gradient by {name} has {len(bad)} of {x.size} entries that are not finite, the first {first}."
+            )
+    if handed.changed:
+        out.append(
+            f"hand changes its arguments in place: {listed(handed.changed)}. What is computed from them after that is "
+            "of other numbers."
         )
     return out

@@ -27,19 +27,14 @@ class Corner(NamedTuple):
     kind: str
 
 
-def _slope(slope: float) -> Bend:
-    """The first argument's share in a cotangent at the corner; a second one has the rest."""
+def _slope(slope: float, first: int = 0) -> Bend:
+    """The share of the argument at position ``first`` in a cotangent at the corner; another one has the rest."""
 
     def bend(pull: Pull, position: int, where: Array, value: Array) -> Pull:
-        share = slope if position <= 1 else 1 - slope
+        share = slope if position == first else 1 - slope
         return lambda g, node, saved: np.where(where, g * share, pull(g, node, saved))
 
     return bend
-
-
-def _rest(slope: float) -> Bend:
-    """As ``_slope``, where the first argument stands at position 0."""
-    return lambda pull, position, where, value: _slope(slope)(pull, position + 1, where, value)
 
 
 def _one_of_the_ties(step: int) -> Bend:
@@ -80,15 +75,15 @@ def _exchanged(even: bool) -> Bend:
     return bend
 
 
-_NUMBERS = {f"is {number(slope)}": _rest(slope) for slope in (1.0, 0.5, 0.0)}
-_SIGNS = {**_NUMBERS, "is -1": _rest(-1.0)}
+_NUMBERS = {f"is {number(slope)}": _slope(slope) for slope in (1.0, 0.5, 0.0)}
+_SIGNS = {**_NUMBERS, "is -1": _slope(-1.0)}
 _TIES = {"goes to the first": _one_of_the_ties(1), "goes to the last": _one_of_the_ties(-1)}
 _ORDERS = {"goes to them in the other order": _exchanged(False), "goes to them evenly": _exchanged(True)}
 _BENDS: dict[str, dict[str, Bend]] = {  # derivatives that are as good as each other at a corner
     **dict.fromkeys(("relu", "maximum", "minimum"), _NUMBERS),
     **dict.fromkeys(("absolute", "fabs"), _SIGNS),
     **dict.fromkeys(("max", "min"), _TIES),
-    "where": {f"is that of {side}": _slope(share) for side, share in (
+    "where": {f"is that of {side}": _slope(share, first=1) for side, share in (
         ("the first choice", 1.0), ("the mean of both choices", 0.5), ("the second choice", 0.0))},
     "sort": _ORDERS,
 }  # fmt: skip
@@ -96,16 +91,13 @@ _BENDS: dict[str, dict[str, Bend]] = {  # derivatives that are as good as each o
 
 def corners(recording: Recording) -> list[Corner]:
     """The nodes with arguments exactly at a corner, and where."""
-    if "corners" not in recording.notes:
-        recording.notes["corners"] = [
-            Corner(k, where, kind)
-            for k, node in enumerate(recording.nodes)
-            if node.op is not None and node in recording.flow
-            for kind, where in [_corner(recording, node)]
-            if where is not None and where.any()
-        ]
-    found: list[Corner] = recording.notes["corners"]
-    return found
+    return recording.once("corners", lambda: [
+        Corner(k, where, kind)
+        for k, node in enumerate(recording.nodes)
+        if node.op is not None and node in recording.flow
+        for kind, where in [_corner(recording, node)]
+        if where is not None and where.any()
+    ])  # fmt: skip
 
 
 def _corner(recording: Recording, node: Node) -> tuple[str, Array | None]:
@@ -113,7 +105,7 @@ def _corner(recording: Recording, node: Node) -> tuple[str, Array | None]:
     inputs = [recording.value(p) for p in node.inputs]
     if any(x is None for x in inputs):
         return name, None
-    if name in _BENDS and _BENDS[name] in (_NUMBERS, _SIGNS):
+    if _BENDS.get(name) in (_NUMBERS, _SIGNS):
         return name, np.asarray(inputs[0] == (inputs[1] if len(inputs) > 1 else 0))
     if name in ("max", "min"):
         axis, x = node.params[0], inputs[0]
@@ -170,7 +162,8 @@ def _edges(recording: Recording, chosen: dict[str, str]) -> dict[Edge, Pull]:
     for at, where, kind in corners(recording):
         node = recording.nodes[at]
         assert node.plan is not None
-        for rule in node.plan.rules:
+        first = min(rule.position for rule in node.plan.rules) if kind != "where" else 0
+        for rule in node.plan.rules:  # np.maximum(0, z) has the slope of its argument that is no constant
             bend = _BENDS[kind][chosen[kind]]
-            edges[at, rule.position] = bend(rule.pull, rule.position, where, recording.value(node))
+            edges[at, rule.position] = bend(rule.pull, rule.position - first, where, recording.value(node))
     return edges

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ADD, SUBTRACT, NEGATIVE = PRIMITIVES[np.add], PRIMITIVES[np.subtract], PRIMITIVES[np.negative]
 MULTIPLY, DIVIDE = PRIMITIVES[np.multiply], PRIMITIVES[np.divide]
 MEAN, SUM = PRIMITIVES[np.mean], PRIMITIVES[np.sum]
+MOST_EXAMPLES = 64  # of a batch whose examples are looked at one by one
 LINEAR = frozenset((ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, MEAN, SUM, PRIMITIVES[np.positive]))
 
 
@@ -111,4 +112,4 @@ class Parts:
     def rows(self) -> list[Gradients]:
         """The contributions of all examples."""
         m = self.recording.m
-        return [self.row(i) for i in range(m)] if self.losses is not None and m <= 64 else []
+        return [self.row(i) for i in range(m)] if self.losses is not None and m <= MOST_EXAMPLES else []

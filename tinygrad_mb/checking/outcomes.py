@@ -9,12 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ..wording import listed
+from ..wording import listed, many
 from .reports import Report, Table, entry, number, size
-from .rules import wrong_rules
+from .rules import Suspect, suspects
 from .subjects import Subject
 
 _MOST_ROWS = 12
+_NEARLY_ONE = 1e-4  # a factor that is nearer to 1 says nothing in six digits
 _FINE = ("right", "kink")
 _KINDS = ("wrong", "not finite"), ("no derivative",), ("undecided",)
 
@@ -102,7 +103,7 @@ class Outcome:
         if self.checked < self.entries:
             what = f"{self.checked:,} of {self.entries:,} entries"
         else:
-            what = f"all {self.entries:,} entries" if self.entries > 1 else _count(self.entries, "entry")
+            what = ("all " if self.entries > 1 else "") + many(self.entries, "entry")
         what += " of the second derivative" if self.order == 2 else ""
         return what + (f" and {self.directions} directions" if self.directions else "")
 
@@ -112,9 +113,9 @@ class Outcome:
         if not self.finite:
             return f"{name}: it returns numbers that are not finite, so that there is no gradient to check."
         wrong, none, undecided = [len(self.of_kind(*kinds)) for kinds in _KINDS]
-        parts = [_count(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
-        parts += [_count(none, "entry") + (" has" if none == 1 else " have") + " no derivative"] * bool(none)
-        parts += [_count(undecided, "entry") + " could not be decided"] * bool(undecided)
+        parts = [many(wrong, "entry") + (" is wrong" if wrong == 1 else " are wrong")] * bool(wrong)
+        parts += [many(none, "entry") + (" has" if none == 1 else " have") + " no derivative"] * bool(none)
+        parts += [many(undecided, "entry") + " could not be decided"] * bool(undecided)
         return f"{name}: {listed(parts)}, of {self.what} checked ({self.method})."
 
     def details(self) -> Iterator[str | Table]:
@@ -144,7 +145,7 @@ class Outcome:
             yield "The numbers are derivatives of the sum of all outputs, with random weights."
         kinks = len(self.of_kind("kink"))
         if kinks:
-            yield f"{_count(kinks, 'entry')} at kinks {'is' if kinks == 1 else 'are'} not counted as wrong."
+            yield f"{many(kinks, 'entry')} at kinks {'is' if kinks == 1 else 'are'} not counted as wrong."
         if len(self.subject.paths) > 1:
             yield self._table()
         yield from self._pattern()
@@ -176,7 +177,9 @@ class Outcome:
         if len(wrong) < 2:
             return
         ratio = wrong[0].value / wrong[0].reference
-        if all(abs(e.value - ratio * e.reference) <= 1e-6 * abs(e.value) + 2 * e.tolerance for e in wrong):
+        if abs(ratio - 1) >= _NEARLY_ONE and all(
+            abs(e.value - ratio * e.reference) <= 1e-6 * abs(e.value) + 2 * e.tolerance for e in wrong
+        ):
             if ratio == 0:
                 yield (
                     "All of these are 0, as if nothing depended on them: derivatives are lost by .data, .numpy(), "
@@ -189,26 +192,41 @@ class Outcome:
         """Which operation's rule is wrong, if one is."""
         if not self.of_kind("wrong", "not finite"):
             return
-        guilty = wrong_rules(self.subject)
+        rules = suspects(self.subject)
+        guilty = [rule for rule in rules if rule.kind == "wrong"]
         for rule in guilty[:3]:
-            ratio = f"{number(rule.value / rule.reference)} times what it should be" if rule.reference else "not 0"
-            where = f", used at {rule.where}" if rule.where else ""
-            yield f"Look at the derivative rule of {rule.op} for {rule.argument}: what it gives is {ratio}{where}."
-        if not guilty and self.of_kind("wrong"):
-            if self.order == 2:
-                yield (
-                    "Each operation's own rule is right here, so look for a rule that is not differentiable itself: "
-                    "it must be NumPy's functions of g and of what it names, without .data, .numpy() or detach()."
-                )
-            else:
-                yield (
-                    "Each operation's own rule is right here, so look at what is between the operations: numbers taken "
-                    "out of Tensors, with .data, .numpy() or float(), count as constants, as does stop_gradient()."
-                )
+            yield f"Look at the derivative rule of {rule.op} for {rule.argument}: {_gives(rule)}{_used_at(rule)}."
+        if guilty or not self.of_kind("wrong"):
+            return
+        at_kinks = [f"{rule.op}{_used_at(rule)}" for rule in rules if rule.kind == "kink"]
+        if at_kinks:
+            yield (
+                f"Each operation's own rule is right here, but there is a kink: {'; '.join(at_kinks[:3])}. Each rule "
+                "takes one of the slopes there, and together they need not make a slope of the function. Check at "
+                "other inputs, away from the kink."
+            )
+        elif self.order == 2:
+            yield (
+                "Each operation's own rule is right here, so look for a rule that is not differentiable itself: "
+                "it must be NumPy's functions of g and of what it names, without .data, .numpy() or detach()."
+            )
+        else:
+            yield (
+                "Each operation's own rule is right here, so look at what is between the operations: numbers taken "
+                "out of Tensors, with .data, .numpy() or float(), count as constants, as does stop_gradient()."
+            )
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun if n == 1 else noun.removesuffix('y') + 'ies'}"
+def _gives(rule: Suspect) -> str:
+    """What a wrong rule gives, in words."""
+    if rule.factor is not None and abs(rule.factor - 1) >= _NEARLY_ONE:
+        return f"what it gives is {number(rule.factor)} times what it should be"
+    off = f", off by {size(abs(rule.value - rule.reference))}" if rule.reference else ""
+    return f"along a random direction it gives {number(rule.value)} for {number(rule.reference)}{off}"
+
+
+def _used_at(rule: Suspect) -> str:
+    return f", used at {rule.where}" if rule.where else ""
 
 
 class GradcheckReport(Report):

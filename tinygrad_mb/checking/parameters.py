@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..wording import listed
+from ..wording import is_or_are, listed
 from . import factors
 from .factors import Factor
 from .recordings import Recording
@@ -36,7 +36,22 @@ class Case(NamedTuple):
     def close(self, u: Array, c: Array, true: Array) -> bool:
         """Whether two gradients by the same parameter agree."""
         scale = max(abs(c).max(initial=0), 1e-3 * abs(true).max(initial=0), 1e-300)
-        return bool(abs(u - c).max(initial=0) <= self.rtol * scale)
+        return u.shape == c.shape and bool(abs(u - c).max(initial=0) <= self.rtol * scale)
+
+    def agrees(self, name: str, g: Array) -> bool:
+        """Whether a gradient is what was handed in; error terms of the examples' own losses are as good as shares."""
+        return self.close(self.hand[name], g, self.recording.truth[name]) or self.is_own(name, g)
+
+    def is_own(self, name: str, g: Array) -> bool:
+        """Whether error terms of the examples' own losses were handed in, where ``g`` are their shares in a mean."""
+        r = self.recording
+        own = name not in r.params and r.parts.is_mean
+        return own and self.close(self.hand[name], g / (r.parts.weight or 1), r.truth[name])
+
+    def telling(self) -> set[str]:
+        """The parameters among what was handed in whose true gradient is not 0."""
+        r = self.recording
+        return {n for n in self.hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
 
     def right(self, name: str) -> bool:
         """Whether what was handed in is the true gradient: as a whole, and each entry by its own size."""
@@ -54,17 +69,9 @@ class Case(NamedTuple):
         return wrong & (excess > _ROUNDING * self.recording.rounding[name]) if wrong.any() else wrong
 
 
-def is_own(case: Case, name: str) -> bool:
-    """Whether what was handed in are right error terms of the examples' own losses, and not their shares in a mean."""
-    r = case.recording
-    if name in r.params or name not in case.hand or not r.parts.is_mean or r.parts.weight is None:
-        return False
-    return case.close(case.hand[name] * r.parts.weight, r.truth[name], r.truth[name])
-
-
 def is_right(case: Case) -> bool:
     """Whether all that was handed in is right."""
-    return all(case.right(name) or is_own(case, name) for name in case.hand)
+    return all(case.right(name) or case.is_own(name, case.recording.truth[name]) for name in case.hand)
 
 
 class Local(NamedTuple):
@@ -96,15 +103,13 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
 
     def close(predictions: Iterable[Array]) -> bool:
         return all(
-            c.shape == u.shape and case.close(u, c, case.recording.truth[name])
-            for case, u, c in zip(cases, hands, predictions, strict=True)
+            case.close(u, c, case.recording.truth[name]) for case, u, c in zip(cases, hands, predictions, strict=True)
         )
 
-    if close(bases):
+    if all(case.agrees(name, b) for case, b in zip(cases, bases, strict=True)):
         return [()]
-    own = name not in recordings[0].params and all(r.parts.is_mean for r in recordings)
-    if own and close([b / (r.parts.weight or 1) for b, r in zip(bases, recordings, strict=True)]):
-        return [()]  # error terms of the examples' own losses are as good as their shares in a mean
+    if not any(u.any() for u in hands):  # every other mistake that gives 0 would do so by chance
+        return [(_ZERO,)]
     found = _scaled(cases, bases, name, known, close, ())
     if bases[0].ndim == 2 and bases[0].shape[0] == bases[0].shape[1]:
         turned = [b.T for b in bases]
@@ -121,6 +126,14 @@ def ways(cases: Sequence[Case], bases: Sequence[Array], name: str, known: list[F
     return found + _regularised(cases, bases, name, known, close)
 
 
+_ZERO = Local(
+    ("zero",),
+    0,
+    lambda names, case: (
+        f"{case.say(names)} {is_or_are(names)} 0 in all entries, and the true gradient is not: "
+        f"{'was it' if len(names) == 1 else 'were they'} filled in?"
+    ),
+)
 _TRANSPOSED = Local(
     ("transposed",),
     12,
@@ -179,21 +192,28 @@ def _of_factor(
     """The mistake behind a factor; ``pair`` are all that it is made of, ``others`` could be meant as well."""
     recordings = [case.recording for case in cases]
     r = recordings[0]
-    every = {n for n in cases[0].hand if n in r.params and abs(r.truth[n]).max(initial=0) > 0}
+    every = cases[0].telling()
 
     def biases(names: list[str]) -> bool:
         return set(names) < every and all(is_bias(r, n) for n in names if n in r.params)
 
     def tell(names: list[str], case: Case) -> str:
         mine = [n for n in names if n in every] or names
-        each = " each" if len(mine) > 1 else ""
-        text = f"{case.say(mine)} {is_or_are(mine)}{each} exactly {_times(ratios[0])} the true gradient"
-        reasons = [reason for f in pair if (reason := f.reason(r))]
+        told, values = pair, ratios
+        if all(_is_part(case, n, ratios[0], whole=True) for n in mine):
+            text = f"{case.say(mine)} {is_or_are(mine)}{' each' if len(mine) > 1 else ''} exactly {_times(values[0])} "
+            text += "the true gradient"
+        elif all(_is_part(case, n, ratios[0], whole=False) for n in mine):
+            text = f"the part of the data in {case.say(mine)} is exactly {_times(values[0])} the true one"
+        else:
+            told, values = [factor], [factor.value(q) for q in recordings]
+            text = f"{case.say(mine)} {'has' if len(mine) == 1 else 'have'} besides the factor {_bare(values[0])}"
+        reasons = [reason for f in told if (reason := f.reason(r))]
         if reasons:
             text += f" {'' if reasons[0].startswith('at ') else 'and '}{', '.join(reasons)}"
-        if len(cases) > 1 and abs(ratios[1] - ratios[0]) > _CLOSE * abs(ratios[0]):
-            text += f" ({_times(ratios[1]).removesuffix(' of')} with {recordings[1].m})"
-        claims = [f.claim for f in pair]
+        if len(cases) > 1 and abs(values[1] - values[0]) > _CLOSE * abs(values[0]):
+            text += f" ({_times(values[1]).removesuffix(' of')} with {recordings[1].m})"
+        claims = [f.claim for f in told]
         if factor.number in (1, 2) and biases(mine):
             averaged = "averaged over the batch where those of the weights are summed"
             summed = "summed over the batch where those of the weights are averaged"
@@ -207,9 +227,17 @@ def _of_factor(
             text += "sizes can tell)"
         elif others:
             text += f" (or else {'; or '.join([f.claim for f in others])})"
-        return text + "."
+        return text[:1].upper() + text[1:] + "." if text.startswith("the part") else text + "."
 
     return Local(("factor", factor.claim), factor.number, tell, biases if factor.number in (1, 2) else None)
+
+
+def _is_part(case: Case, name: str, times: float, whole: bool) -> bool:
+    """Whether what was handed in is so many times the true gradient, or its part of the data is if not as a whole."""
+    r, u, true = case.recording, case.hand[name], case.recording.truth[name]
+    part = np.zeros(true.shape) if whole else r.parts.regularisation.get(name, np.zeros(true.shape))
+    data = times * (true - part)
+    return case.close(u, data + _fit(u - data, part) * part, true)
 
 
 def is_bias(r: Recording, name: str) -> bool:
@@ -312,7 +340,13 @@ def _strength(recordings: Sequence[Recording], strengths: list[float], what: str
 
 def _telling(shown: str, what: str, does: str) -> Callable[[list[str], Case], str]:
     part = f"without that of {what}" if shown == "0" else f"plus {shown} x that of {what}"
-    return lambda names, case: f"{case.say(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
+
+    def tell(names: list[str], case: Case) -> str:
+        if all(_is_part(case, n, 1.0, whole=False) for n in names):
+            return f"{case.say(names)} {is_or_are(names)} the gradient of the rest {part}: it {does}."
+        return f"In {case.say(names)}, {what} {does}."
+
+    return tell
 
 
 def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
@@ -327,8 +361,8 @@ def _added(strengths: list[float], r: Recording, single: bool) -> Local | None:
         ("regulariser", "where none is"),
         13,
         lambda names, case: (
-            f"{case.say(names)} {is_or_are(names)} the true gradient plus exactly {number(strengths[0])} x the "
-            f"parameter itself: {claim}."
+            f"{case.say(names)} {'has' if len(names) == 1 else 'have'} exactly {number(strengths[0])} x the parameter "
+            f"itself too much: {claim}."
         ),
     )
 
@@ -349,14 +383,12 @@ def _fit_two(u: Array, b: Array, t: Array) -> tuple[float, float]:
     return _fit(u - c * t, b), c
 
 
-def is_or_are(names: Sequence[str]) -> str:
-    """The verb for so many names."""
-    return "is" if len(names) == 1 else "are"
+def _bare(a: float) -> str:
+    whole = 0 < abs(a) < 0.6 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a)
+    return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))}" if whole else number(a)
 
 
 def _times(a: float) -> str:
     if abs(a + 1) < _CLOSE:
         return "the negative of"
-    if 0 < abs(a) < 0.6 and abs(1 / a - round(1 / a)) < _CLOSE * abs(1 / a):
-        return f"{'-' if a < 0 else ''}1/{abs(round(1 / a))} of"
-    return f"{number(a)} x"
+    return f"{_bare(a)} of" if "/" in _bare(a) else f"{_bare(a)} x"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..autodiff import Hidden, data_of, gradient
+from ..batch_axes import Axes, first_axes, taken
 from ..errors import NotDifferentiableError, ShapeError
 from ..graph import Node, ancestors
 from ..modes import enable_grad, keep_values, no_grad
@@ -16,9 +17,10 @@ from ..primitives import Primitive
 from ..pytrees import Nest
 from ..tensor import Tensor
 from ..transforms import fresh_argument
-from .examples import Axes, first_axes, taken
 from .loss_parts import Parts
 from .walks import Array, Change, Gradients, Stop, Walk
+
+T = TypeVar("T")
 
 
 class Recording:
@@ -32,12 +34,11 @@ class Recording:
     params  the parameters' nodes by their paths
     named   the nodes that the loss function gave a name
     truth   the gradients by all of these
-    notes   what readers have found out, so that they need not do so again
     """
 
     def __init__(self, loss_fn: Callable[..., Any], params: Nest, batch: Nest, axes: Axes | None = None) -> None:
         self.loss_fn, self.nest, self.batch = loss_fn, params, batch
-        self.notes: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
         self.axes = first_axes(batch.leaves) if axes is None else axes
         lengths = [np.shape(x)[a] for x, a in zip(batch.leaves, self.axes, strict=True) if a is not None]
         self.m: int = lengths[0] if lengths else 1
@@ -72,14 +73,18 @@ class Recording:
         """Parameters and named tensors."""
         return self.named | self.params
 
+    def once(self, what: str, find: Callable[[], T]) -> T:
+        """What a reader of the recording finds out, so that it need not do so again."""
+        if what not in self._found:
+            self._found[what] = find()
+        found: T = self._found[what]
+        return found
+
     @cached_property
     def followed(self) -> bool:
         """Whether the way back that can be changed runs, and leads to the engine's gradients when it is not changed."""
-        try:
-            found = self.flow
-        except Exception:  # arrays with hidden axes, and whatever else only the engine's own walk knows of
-            return False
-        return all(
+        found = attempt(lambda: self.flow)  # not of arrays with hidden axes, which only the engine's own walk knows
+        return found is not None and all(
             abs(found.get(self.wanted[name], 0.0) - g).max(initial=0) <= 1e-9 * abs(g).max(initial=0)
             for name, g in self.truth.items()
         )
@@ -90,7 +95,7 @@ class Recording:
         rng, moves = np.random.default_rng(0), {name: 0 * g for name, g in self.truth.items()}
         for _ in range(2):
             other = self.on(_moved(rng, self.batch.leaves, 2.0**-50), _moved(rng, self.nest.leaves, 2.0**-50))
-            if other is None or other.signature != self.signature:
+            if other is None:
                 return {name: np.full(g.shape, np.inf) for name, g in self.truth.items()}
             moves = {name: np.maximum(move, abs(other.truth[name] - self.truth[name])) for name, move in moves.items()}
         return moves
@@ -104,8 +109,7 @@ class Recording:
         """The same loss and batch at parameters that lie near these; None where it does not run."""
         rng = np.random.default_rng(0)
         nudged = [x + 0.1 * rng.normal(size=np.shape(x)) * np.where(x == 0, 1, abs(x)) for x in self.nest.leaves]
-        other = self.on(self.batch.leaves, nudged)
-        return other if other is not None and other.signature == self.signature else None
+        return self.on(self.batch.leaves, nudged)
 
     def without_derivative(self) -> str:
         """Which result gives numbers on the way back that are not finite, though its own cotangent is."""
@@ -124,22 +128,23 @@ class Recording:
             moves = [1e-9 * rng.normal(size=np.shape(x)) * np.maximum(1, abs(x)) for x in self.nest.leaves]
             for sign in (1, -1):
                 other = self.on(self.batch.leaves, [x + sign * v for x, v in zip(self.nest.leaves, moves, strict=True)])
-                if other is not None and other.signature == self.signature:
+                if other is not None:
                     found |= other.value(other.nodes[k]) != self.value(self.nodes[k])
         return found
 
     def loss_of(self, batch: Sequence[Any]) -> float:
         """The loss of another batch for the same parameters, with nothing recorded."""
-        with no_grad(), np.errstate(all="ignore"):
-            arrays = self.batch.fill([own(x) for x in batch], whole=True)
-            params = self.nest.fill(map(Tensor, self.nest.leaves), whole=True)
-            return float(np.mean(data_of(self.loss_fn(params, *arrays))))
+        with np.errstate(all="ignore"):
+            return self._plain_loss(self.nest.leaves, batch)
 
     def loss_at(self, params: Sequence[Array]) -> float:
         """The loss of this batch for other parameters, with nothing recorded."""
+        return self._plain_loss(params, self.batch.leaves)
+
+    def _plain_loss(self, params: Sequence[Array], batch: Sequence[Any]) -> float:
         with no_grad():
-            batch = self.batch.fill([own(x) for x in self.batch.leaves], whole=True)
-            return float(np.mean(data_of(self.loss_fn(self.nest.fill(map(Tensor, params), whole=True), *batch))))
+            arrays = self.batch.fill([own(x) for x in batch], whole=True)
+            return float(np.mean(data_of(self.loss_fn(self.nest.fill(map(Tensor, params), whole=True), *arrays))))
 
     @cached_property
     def signature(self) -> list[Any]:
@@ -211,14 +216,13 @@ class Recording:
 
     def on(self, batch: Sequence[Any], params: Sequence[Array] | None = None) -> Recording | None:
         """The same loss on other arrays; None where it does not run, or runs differently."""
-        try:
-            with np.errstate(all="ignore"):
-                arrays = Nest(self.batch.fill(batch, whole=True))
-                nest = self.nest if params is None else nest_of(self.nest.fill(params, whole=True))
-                other = Recording(self.loss_fn, nest, arrays, self.axes)
-        except (ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
-            return None
-        return other
+
+        def record() -> Recording:
+            nest = self.nest if params is None else nest_of(self.nest.fill(params, whole=True))
+            return Recording(self.loss_fn, nest, Nest(self.batch.fill(batch, whole=True)), self.axes)
+
+        other: Recording | None = attempt(record)
+        return other if other is not None and other.signature == self.signature else None
 
     def rows_at(self, places: Array) -> list[Array]:
         """The batch's arrays with these examples; what does not have an entry for each example stays."""

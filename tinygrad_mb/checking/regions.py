@@ -24,14 +24,19 @@ _KNOWN: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "exp": (np.exp, lambda u: u),
     "relu": (lambda z: np.maximum(z, 0), lambda u: 1.0 * (u > 0)),
 }
+_ACTIVATIONS = frozenset(("tanh", "sigmoid", "relu"))
 
 
 class Region(NamedTuple):
-    """A function of single elements: the node ``top`` is computed from the node ``base`` and numbers alone."""
+    """A function of single elements: the node ``top`` is computed from the node ``base`` and numbers alone.
+
+    ``inner`` is one that goes into another function of the same base, as tanh does in a square of it.
+    """
 
     top: int
     base: int
     name: str
+    inner: bool = False
 
     def slope(self, recording: Recording) -> Array:
         """The derivative at each element."""
@@ -56,10 +61,7 @@ class Region(NamedTuple):
 
 def regions(recording: Recording) -> list[Region]:
     """All activations, and what is like one, newest first; linear ones are left out."""
-    if "regions" not in recording.notes:
-        recording.notes["regions"] = _regions(recording)
-    found: list[Region] = recording.notes["regions"]
-    return found
+    return recording.once("regions", lambda: _regions(recording))
 
 
 def _regions(recording: Recording) -> list[Region]:
@@ -70,8 +72,9 @@ def _regions(recording: Recording) -> list[Region]:
         base = bases.get(node)
         if base is None or base is node or base.op is None or base not in recording.flow:
             continue
-        if any(bases.get(user) is not base for user, _ in recording.users[node]):
-            region = Region(k, recording.index[base], "")
+        inner = all(bases.get(user) is base for user, _ in recording.users[node])
+        if not inner or _known(recording, node, base) in _ACTIVATIONS:
+            region = Region(k, recording.index[base], "", inner)
             slope = region.slope(recording)
             kinked = set(np.unique(slope).tolist()) <= {0.0, 1.0}
             if kinked or np.ptp(slope) > 1e-9 * abs(slope).max():
@@ -79,12 +82,20 @@ def _regions(recording: Recording) -> list[Region]:
     return found
 
 
-def _name(recording: Recording, node: Node, base: Node, slope: Array) -> str:
+def _known(recording: Recording, node: Node, base: Node) -> str:
+    """Which of the known functions a node is of its base; empty if it is none of them."""
     value, z = recording.value(node), recording.value(base)
     for name, (function, _) in _KNOWN.items():
         with np.errstate(all="ignore"):
             if np.allclose(value, function(z), rtol=1e-12, atol=1e-14):
                 return name
+    return ""
+
+
+def _name(recording: Recording, node: Node, base: Node, slope: Array) -> str:
+    value, z = recording.value(node), recording.value(base)
+    if known := _known(recording, node, base):
+        return known
     if np.array_equal(value, np.where(z > 0, z, value)) and len(np.unique(slope)) == 2:
         return "leaky relu"
     written = node.op.name if node.op else ""
@@ -131,7 +142,12 @@ def chooses(recording: Recording, node: Node) -> bool:
 
 
 def is_of_cost(recording: Recording, k: int) -> bool:
-    """Whether nothing but masks, weights and regularisers comes in between this node and the loss."""
+    """Whether nothing but masks, weights and regularisers comes in between this node and the loss.
+
+    An activation that goes into a cost, as tanh into its square, is none itself.
+    """
+    if any(a.top == k and a.inner for a in regions(recording)):
+        return False
     after = {recording.nodes[k]}
     others: set[Node] = set()
     for node in recording.nodes[k + 1 :]:

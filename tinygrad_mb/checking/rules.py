@@ -11,37 +11,59 @@ from .differences import EPS, judge, noise_of
 from .subjects import Subject
 
 
-class WrongRule(NamedTuple):
-    """A rule that does not give its operation's derivative.
+class Suspect(NamedTuple):
+    """A rule that does not give its operation's derivative, or that gives one of several, at a kink.
 
+    kind           "wrong" or "kink"
     op, argument   the operation's name, and that of the argument that the rule is for
     value          what the rule gives, of the derivative along a random direction
     reference      what it should give
+    factor         by what the rule is wrong, if it is the same in all directions; else None
     where          the line that called the operation
     """
 
+    kind: str
     op: str
     argument: str
     value: float
     reference: float
+    factor: float | None
     where: str
 
 
-def wrong_rules(subject: Subject) -> list[WrongRule]:
-    """The rules in the graph of a function that are wrong where it uses them, in the order of their use."""
-    found: dict[tuple[str, str], WrongRule] = {}
+def suspects(subject: Subject) -> list[Suspect]:
+    """The rules in the graph of a function that are wrong, or at a kink, where it uses them, in the order of use."""
+    found: dict[tuple[str, str, str], Suspect] = {}
     rng = np.random.default_rng(0)
     for node in reversed(differentiable_ancestors(subject.graph())):
-        for position, pull, name, _ in node.plan.rules if node.op is not None and node.plan is not None else ():
-            key = (node.op.name, name)  # type: ignore[union-attr]  # leaves have no rules
-            if key not in found and (pair := _compare(node, position, pull, rng)) is not None:
-                where = (node.extras.where if node.extras is not None else None) or ""
-                found[key] = WrongRule(*key, *pair, where)
+        if node.op is None or node.plan is None:
+            continue
+        for position, pull, name, _ in node.plan.rules:
+            first = _compare(node, position, pull, rng)
+            if first is None or (first[0], node.op.name, name) in found:
+                continue
+            second = _compare(node, position, pull, rng) if first[0] == "wrong" else None
+            where = (node.extras.where if node.extras is not None else None) or ""
+            kind, value, reference = first
+            found[kind, node.op.name, name] = Suspect(
+                kind, node.op.name, name, value, reference, _factor(first, second), where
+            )
     return list(found.values())
 
 
-def _compare(node: Node, position: int, pull: Any, rng: np.random.Generator) -> tuple[float, float] | None:
-    """What a rule gives along a random direction, and what it should give, if that is something else."""
+Compared = tuple[str, float, float]  # "wrong" or "kink", what a rule gives along a direction, what it should give
+
+
+def _factor(one: Compared, other: Compared | None) -> float | None:
+    """What a rule's derivatives along two directions are times what they should be; None unless it is the same."""
+    if other is None or other[0] != "wrong" or not one[2] or not other[2]:
+        return None
+    factor = one[1] / one[2]
+    return factor if abs(other[1] / other[2] - factor) <= 1e-5 * abs(factor) else None
+
+
+def _compare(node: Node, position: int, pull: Any, rng: np.random.Generator) -> Compared | None:
+    """A rule along a random direction, if it is wrong or at a kink there."""
     op = node.op
     assert op is not None
     values = [_value(parent) for parent in node.inputs]
@@ -63,7 +85,7 @@ def _compare(node: Node, position: int, pull: Any, rng: np.random.Generator) -> 
     size = float(np.abs(g * _value(node)).sum())
     noise = max(EPS * size, noise_of(line, at_zero)[0])
     verdict = judge(claimed, line, at_zero, noise, max(abs(claimed), 1e-3 * size, 1e-300))
-    return (claimed, verdict.reference) if verdict.kind == "wrong" else None
+    return (verdict.kind, claimed, verdict.reference) if verdict.kind in ("wrong", "kink") else None
 
 
 def _value(x: Any) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..broadcasting import unbroadcast
 from ..graph import Node
-from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place
+from ..pytrees import Nest
+from .candidates import PRODUCTS, Candidate, edges_of, on_the_way_back, place, repeated
+from .loss_parts import MOST_EXAMPLES
 from .recordings import Recording, attempt, operation
 from .regions import is_of_cost, regions
 from .walks import Array, Change, Gradients, Pull
@@ -31,16 +34,13 @@ def averages(recording: Recording) -> Iterator[Candidate]:
     def of_examples(r: Recording, how: Way) -> Callable[[Array], Array]:
         return lambda x: how(r, x) if r.axis_of(np.shape(x)) is not None and np.asarray(x).dtype.kind == "f" else x
 
-    def of_slopes(r: Recording, k: int, how: Way) -> dict[int, Any]:
-        key = f"slopes {id(how)}"
-        if key not in r.notes:
-            r.notes[key] = {}
-            for a in regions(r):
-                if r.axis_of(r.nodes[a.top].shape) is not None:
-                    formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
-                    slope = formula(how(r, h)) if formula else a.slope_at(r, how(r, z))
-                    r.notes[key][a.top] = a.base, _times(slope)
-        return {top: jump for top, jump in r.notes[key].items() if top < k}
+    def of_slopes(r: Recording, how: Way) -> dict[int, Any]:
+        jumps = {}
+        for a in regions(r):
+            if r.axis_of(r.nodes[a.top].shape) is not None:
+                formula, z, h = a.formula(), r.value(r.nodes[a.base]), r.value(r.nodes[a.top])
+                jumps[a.top] = a.base, _times(formula(how(r, h)) if formula else a.slope_at(r, how(r, z)))
+        return jumps
 
     def one(i: int) -> Way:
         return lambda r, x: np.broadcast_to(np.take(x, [i], r.axis_of(x.shape) or 0), x.shape)
@@ -51,15 +51,18 @@ def averages(recording: Recording) -> Iterator[Candidate]:
         ("the errors are averaged over the examples, and go back through the last example alone", one(-1)),
         ("the errors are averaged over the examples, and go back through the first example alone", one(0)),
     ]
+    in_loops = repeated(recording)
+    places = [k for k in recording.batched() if k not in in_loops]
     for claim, how in ways:
-        for k in recording.batched():
+        for last in places:
 
-            def change(r: Recording, k: int = k, how: Any = how) -> Change:
+            def change(r: Recording, last: int = last, claim: str = claim, how: Any = how) -> Change:
                 if how is None:
-                    return Change(at={k: r.mean})
-                return Change(at={k: r.mean}, saved=(k, of_examples(r, how)), jumps=of_slopes(r, k, how))
+                    return Change(at={last: r.mean})
+                jumps = {k: jump for k, jump in r.once(claim, partial(of_slopes, r, how)).items() if k < last}
+                return Change(at={last: r.mean}, saved=(last, of_examples(r, how)), jumps=jumps)
 
-            yield on_the_way_back(6, f"{claim}, at {place(recording, k)}", change)
+            yield on_the_way_back(6, f"{claim}, at {place(recording, last)}", change)
 
     def products(r: Recording) -> Change:
         params = set(r.params.values())
@@ -112,9 +115,31 @@ def batches(recording: Recording) -> Iterator[Candidate]:
             yield Candidate(14, claim, None, chunks)
 
 
+def pairs(recording: Recording) -> int | None:
+    """Where the loss itself makes all pairs of a column (m, 1) and a vector (m,); None if it does not."""
+    m = recording.m
+    for k, node in enumerate(recording.nodes):
+        if node.op is not None and node.shape == (m, m) and m > 1:
+            shapes = [x.shape if isinstance(x, Node) else np.shape(x) for x in node.inputs]
+            if sorted(shapes) == [(m,), (m, 1)]:
+                return k
+    return None
+
+
+def with_columns(recording: Recording) -> Iterator[Recording]:
+    """The loss with vectors (m,) of the batch as columns (m, 1): all of them, or one."""
+    vectors = [j for j, x in enumerate(recording.batch.leaves) if np.shape(x) == (recording.m,)]
+    for chosen in dict.fromkeys([tuple(vectors), *[(j,) for j in vectors]]):
+        leaves = [x[:, None] if j in chosen else x for j, x in enumerate(recording.batch.leaves)]
+        batch = Nest(recording.batch.fill(leaves, whole=True))
+        other = attempt(partial(Recording, recording.loss_fn, recording.nest, batch, recording.axes))
+        if other is not None and pairs(other) is None:
+            yield other
+
+
 def _over_rolls(r: Recording, j: int) -> Gradients | None:
     """The gradient of the loss on all pairs (prediction, target): the mean over all ways to shift the targets."""
-    if r.m > 64:
+    if r.m > MOST_EXAMPLES:
         return None
     total: Gradients = {}
     for shift in range(r.m):

@@ -21,18 +21,20 @@ def masks(recording: Recording) -> Iterator[Candidate]:
     """Masks, of dropout or padding, that errors go through as if there were none."""
     forgotten: list[tuple[int, int, Rule]] = []
     bare: list[tuple[int, int, Rule]] = []
-    unscaled: list[tuple[int, int, Rule]] = []
+    unscaled: list[tuple[float, int, int, Rule]] = []
     for k, position, node, _ in edges_of(recording):
         if node.op is MULTIPLY and (scale := _scale(recording, node.inputs[1 - position])):
             forgotten.append((k, position, lambda r: lambda g, node, saved: g))
             if scale != 1:
                 bare.append((k, position, lambda r, scale=scale: lambda g, node, saved: g * scale))  # type: ignore[misc]
-                unscaled.append((k, position, lambda r, q=1 - position: _without_scale(r, q)))  # type: ignore[misc]
+                unscaled.append((scale, k, position, lambda r, q=1 - position: _without_scale(r, q)))  # type: ignore[misc]
         elif node.op is not None and node.op.name == "where" and not chooses(recording, node):
             forgotten.append((k, position, lambda r: lambda g, node, saved: g))
     yield from at_edges(24, "the mask is forgotten on the way back", recording, forgotten)
     yield from at_edges(24, "the mask is forgotten on the way back, and only its scale is applied", recording, bare)
-    yield from at_edges(22, "the scale of the mask is left out", recording, unscaled)
+    for scale in sorted({scale for scale, *_ in unscaled}):
+        claim = f"the scale {scale:g} of an array of 0 and {scale:g}, a mask or weights, is left out"
+        yield from at_edges(22, claim, recording, [(k, at, rule) for other, k, at, rule in unscaled if other == scale])
 
 
 def _scale(recording: Recording, other: Node) -> float:

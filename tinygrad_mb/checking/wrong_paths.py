@@ -20,6 +20,7 @@ from .candidates import (
     on_the_way_back,
     place,
     places,
+    repeated,
     site,
 )
 from .loss_parts import DIVIDE, MEAN, MULTIPLY, NEGATIVE, SUBTRACT, SUM
@@ -46,7 +47,7 @@ def _forgotten(terms: list[int]) -> Callable[[Recording], Change]:
 def statistics(recording: Recording) -> Iterator[Candidate]:
     """Means and variances whose own derivative is left out."""
     found: list[tuple[int, str]] = []
-    terms = set(recording.parts.terms)
+    terms, in_loops = set(recording.parts.terms), repeated(recording)
     for k, node in enumerate(recording.nodes):
         if node.op is None or node.plan is None or node in terms or node not in recording.flow:
             continue
@@ -58,7 +59,7 @@ def statistics(recording: Recording) -> Iterator[Candidate]:
         before = node.inputs[0].op
         spread = node.op.name in ("std", "norm") or (before is not None and recording.value(node.inputs[0]).min() >= 0)
         found.append((k, "variance" if spread else "mean"))
-    sets = [[k] for k, _ in found]
+    sets = [[k] for k, _ in found if k not in in_loops]
     for kind in ("mean", "variance", ""):
         sets.append([k for k, what in found if kind in what])
     for ks in sets:
@@ -74,8 +75,10 @@ def statistics(recording: Recording) -> Iterator[Candidate]:
 
 
 def _broadcasting(recording: Recording, node: Node) -> Iterator[Node]:
-    """What uses a node, or an array of the same size that is made of it alone."""
+    """What uses a node, or an array of the same size that is made of it alone; not products, which need no copies."""
     for user, _ in recording.users[node]:
+        if operation(user).name in PRODUCTS:
+            continue
         yield user
         if np.prod(user.shape, initial=1) == np.prod(node.shape, initial=1):
             yield from _broadcasting(recording, user)
@@ -89,7 +92,7 @@ def fan_out(recording: Recording) -> Iterator[Candidate]:
         if len(uses) > 1 and node.plan is not None:
             shared.append((k, uses))
     params = [(k, uses) for k, uses in shared if recording.nodes[k].op is None]
-    for group, whole in groups(params, lambda item: len(item[1])):
+    for group, whole in groups(recording, params, lambda item: len(item[1])):
         n = len(group[0][1])
         for i, which in ((0, "last"), (-1, "first")):
 
@@ -138,6 +141,7 @@ def factors(recording: Recording) -> Iterator[Candidate]:
 
         return rule
 
+    of_parameters = recording.of_parameters
     edges: dict[str, list[tuple[int, int, Any]]] = {}
     for k, position, node, _ in edges_of(recording):
         product = node.op is MULTIPLY or (operation(node).name in PRODUCTS and position == 0)
@@ -169,6 +173,17 @@ def factors(recording: Recording) -> Iterator[Candidate]:
                     yield on_the_way_back(22, f"{claim}, at {place(recording, j)}", change)
     for name, found in edges.items():
         yield from at_edges(22, f"the factor {name} is left out", recording, found)
+    for k, position, node, _ in edges_of(recording):
+        other = node.inputs[1 - position] if node.op is MULTIPLY and node.inputs[position] in of_parameters else None
+        if isinstance(other, Node) and other.op in (MULTIPLY, DIVIDE) and other in recording.flow:
+            for q in (0, 1) if other.op is MULTIPLY else (0,):
+
+                def bare(r: Recording, q: int = q, at: int = 1 - position) -> Pull:
+                    return lambda g, product, saved: g * r.value(product.inputs[at].inputs[q])
+
+                name = factor_name(recording, other, other.inputs[1 - q])
+                claim = f"the factor {name} of what a weight is multiplied by is left out in the weight's gradient"
+                yield from at_edges(22, claim, recording, [(k, position, bare)])
 
 
 def _spread(g: Array, ndim: int) -> Array:
@@ -181,8 +196,14 @@ def orders(recording: Recording) -> Iterator[Candidate]:
     def straight(r: Recording) -> Pull:
         return lambda g, node, saved: g @ r.value(node.inputs[1])
 
+    def straight_left(r: Recording) -> Pull:
+        return lambda g, node, saved: r.value(node.inputs[0]) @ g
+
     def turned(pull: Pull) -> Callable[[Recording], Pull]:
         return lambda r: lambda g, node, saved: pull(g.swapaxes(-1, -2), node, saved)
+
+    def turned_back(pull: Pull) -> Pull:
+        return lambda g, node, saved: pull(g, node, saved).swapaxes(-1, -2)
 
     of_weights: dict[str, list[tuple[int, int, Any]]] = {}
     of_errors = []
@@ -191,12 +212,28 @@ def orders(recording: Recording) -> Iterator[Candidate]:
             if position == 0 and isinstance(node.inputs[1], Node) and _is_square(node.inputs[1]):
                 name = factor_name(recording, node, node.inputs[1])
                 of_weights.setdefault(name, []).append((k, position, straight))
+            if position == 1 and isinstance(node.inputs[0], Node) and _is_square(node.inputs[0]):
+                name = factor_name(recording, node, node.inputs[0])
+                of_weights.setdefault(name, []).append((k, position, straight_left))
             if _is_square(node):
                 of_errors.append((k, position, turned(pull)))
     for name, edges in of_weights.items():
         claim = f"the error terms are multiplied by {name}, not by its transpose"
         yield from at_edges(12, claim, recording, edges)
     yield from at_edges(12, "the error terms are transposed on their way to a factor", recording, of_errors)
+    for k, node in enumerate(recording.nodes):
+        if node.op is None or node not in recording.flow or node.op.name not in PRODUCTS:
+            continue
+        shapes = [x.shape for x in node.inputs[:2] if isinstance(x, Node) and len(x.shape) > 1]
+        both = _has_rule(node, 0) and _has_rule(node, 1)
+        if both and len(shapes) == 2 and shapes[0] == (*shapes[1][:-2], *shapes[1][:-3:-1]):
+
+            def change(r: Recording, k: int = k) -> Change:
+                pulls = {rule.position: rule.pull for rule in r.nodes[k].plan.rules}  # type: ignore[union-attr]
+                return Change(edges={(k, 0): turned_back(pulls[1]), (k, 1): turned_back(pulls[0])})
+
+            claim = f"the error terms of the two factors are exchanged, at {place(recording, k)}"
+            yield on_the_way_back(12, claim, change)
 
 
 def operands(recording: Recording) -> Iterator[Candidate]:
@@ -216,7 +253,7 @@ def operands(recording: Recording) -> Iterator[Candidate]:
         if other in partner and q in node.plan.saves:
             at, claim = partner[other]
             what = "argument" if claim.startswith("the result") else "result"
-            rule = _reading(pull, node.plan.saves.index(q), at)
+            rule = reading(pull, node.plan.saves.index(q), at)
             edges.setdefault(f"{claim} {what} in the gradient of weights", []).append((k, position, rule))
     for claim, found in edges.items():
         yield from at_edges(25, claim, recording, found)
@@ -235,7 +272,7 @@ def _unmasked(recording: Recording, node: Any, known: Container[int]) -> int | N
     return recording.index[node] if isinstance(node, Node) else None
 
 
-def _reading(pull: Pull, saved_at: int, at: int) -> Callable[[Recording], Pull]:
+def reading(pull: Pull, saved_at: int, at: int) -> Callable[[Recording], Pull]:
     """A rule that reads another node's value."""
     return lambda r: (
         lambda g, node, saved: pull(g, node, (*saved[:saved_at], r.value(r.nodes[at]), *saved[saved_at + 1 :]))

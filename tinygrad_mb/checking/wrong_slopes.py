@@ -46,7 +46,7 @@ def _wrong_slopes(region: Region, cost: bool) -> Iterator[tuple[int, str, Factor
 
 def activations(recording: Recording) -> Iterator[Candidate]:
     """Activations, and costs, whose derivative is missing or taken at the wrong argument."""
-    for group, whole in groups(regions(recording), lambda a: site(recording, a.top), lambda a: a.name):
+    for group, whole in groups(recording, regions(recording), lambda a: site(recording, a.top), lambda a: a.name):
         cost = is_of_cost(recording, group[0].top)
         for number, claim, factor in _wrong_slopes(group[0], cost):
 
@@ -71,7 +71,7 @@ _OTHERS: dict[str, dict[str, Callable[[Array, Array], Array]]] = {
 
 def of_others(recording: Recording) -> Iterator[Candidate]:
     """Activations with the derivative of another function."""
-    for group, whole in groups(regions(recording), lambda a: site(recording, a.top), lambda a: a.name):
+    for group, whole in groups(recording, regions(recording), lambda a: site(recording, a.top), lambda a: a.name):
         name = group[0].name
         if is_of_cost(recording, group[0].top):
             continue

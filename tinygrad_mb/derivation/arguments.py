@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..primitives import PRIMITIVES, is_own
 from ..vjps import indexing
 from .program import Call, Variable
 from .sizes import form_of, over, times
@@ -141,6 +142,9 @@ def computed(function: Any, args: Any, kwargs: Any) -> Any:
         return None
     if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
         return None
+    if function in PRIMITIVES and is_own(function):  # which need arrays in the places of arrays
+        arrays = PRIMITIVES[function].arrays
+        args = tuple([np.asarray(a) if isinstance(a, float) and k < arrays else a for k, a in enumerate(args)])
     found = function(*args, **kwargs)
     return found if isinstance(found, np.ndarray) and 0 < found.size <= _MOST else None
 

@@ -59,7 +59,7 @@ class Use:
         if isinstance(self.each, Factors):
             return self.each.rows(slice(example, example + 1))[0]
         assert self.each is not None
-        return self.each.dense()._data[example]
+        return autodiff.bare(self.each.dense())[example]
 
 
 def _hidden_from(parent: Node, passed: Any) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ def _stay_apart(passed: Carrier) -> bool:
     if isinstance(passed, Factors):
         places = [left.reshape(-1) for left, _ in passed.terms if left.ndim == 2]
         return len(places) == len(passed.terms) == 1 and len(np.unique(places[0])) == len(places[0])
-    return not ((passed.dense()._data != 0).sum(axis=0) > 1).any()
+    return not ((autodiff.bare(passed.dense()) != 0).sum(axis=0) > 1).any()
 
 
 class Step:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
-from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
 
-from ..autodiff import data_of
-from ..errors import TracedValueError
-from ..pytrees import Nest
 from . import numpy_source
+from .batches import Batch
 from .expansions import expand
 from .formulas import Formulas
 from .passes import simplify
-from .program import Program, variables_in
+from .program import Program
 from .rewriting import by_formulas
 from .sizes import align
 from .steps import Steps, steps
 from .tracing import trace
-
-_MORE = (1, 3)  # examples than the batch has, in further runs
-_MOST = 16  # attempts to find the arrays that have the examples
 
 
 def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivation:
     """The derivation of the gradient of ``loss_fn(wrt, *example_args)`` by ``wrt``, for a person to read and to run.
 
     ``wrt`` is a nest (a dict, say) of arrays, or a module; ``example_args`` are a batch, whose arrays have the examples
-    along axis 0: most arrays of the batch have that length.  The function returns one number; where it returns a vector
-    of losses, their sum is meant.  It is called at least four times, twice with the batch and twice with batches of
-    other sizes made from its rows, to see which numbers follow the number of examples.
+    along axis 0: most arrays of the batch have that length.  They are looked for along other axes, as in series by
+    time, where the loss does not stay as it is when the rows change places.  The function returns one number; where it
+    returns a vector of losses, their sum is meant.  It is called several times, twice with the batch and then with
+    batches of other sizes made from its rows, to see which numbers follow the number of examples, or another size; the
+    function that ``numpy()`` prints asserts the sizes that it is right for.
 
     Raises ``TracedValueError`` where the function asks an array for plain numbers (a branch, ``float()``),
     ``RuntimeError`` if it draws random numbers, ``TypeError`` if the loss does not depend on ``wrt``.
@@ -58,21 +53,8 @@ def derive(loss_fn: Callable[..., Any], wrt: Any, *example_args: Any) -> Derivat
             f"derive: {getattr(loss_fn, '__name__', 'the function')} gave two losses for the same arguments: if it "
             "draws random numbers, draw them outside, and pass them as an argument"
         )
-    first, larger, m = programs[1], list[Program](), 0
-    for length, chosen in islice(_followers(example_args), _MOST):
-        m = m or length
-        try:
-            larger = [trace(loss_fn, wrt, _resized(example_args, chosen, length + more)) for more in _MORE]
-        except TracedValueError:
-            raise
-        except (ValueError, IndexError, TypeError):
-            continue
-        if _use_what_grew(first, larger[0]):
-            m = length
-            break
-        larger = []
-    first.examples = m
-    return Derivation([first, *larger], [m, *[m + more for more in _MORE]])
+    batch = Batch(loss_fn, wrt, example_args, programs[1])
+    return Derivation([batch.first, *batch.larger], batch.ms)
 
 
 class Derivation:
@@ -133,39 +115,3 @@ def _same_value(a: Program, b: Program) -> bool:
     assert a.loss is not None
     assert b.loss is not None
     return np.array_equal(a.loss.value, b.loss.value, equal_nan=True)
-
-
-def _followers(args: tuple[Any, ...]) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """What the number of examples may be, and which of the batch's leaves have it as their length; likeliest first.
-
-    It is the length of most of the arrays; but one of them may have that length by chance, such as weights of as many
-    classes.
-    """
-    values = [data_of(leaf) for leaf in Nest(args).leaves]
-    lengths = {k: len(v) for k, v in enumerate(values) if isinstance(v, np.ndarray) and v.ndim and len(v)}
-    counts = Counter(lengths.values())
-    most = max(counts.values(), default=0)
-    for size in range(most, 0, -1):
-        for m in [m for m in counts if counts[m] == most]:
-            for chosen in combinations([k for k in lengths if lengths[k] == m], size):
-                yield m, chosen
-
-
-def _resized(args: tuple[Any, ...], chosen: tuple[int, ...], size: int) -> Any:
-    """The arguments, the chosen leaves of length ``size``, their first rows repeated."""
-    nest = Nest(args)
-    leaves = list(nest.leaves)
-    for k in chosen:
-        values = data_of(leaves[k])
-        longer = values[np.arange(size) % len(values)]
-        leaves[k] = longer if values is leaves[k] else type(leaves[k])(longer)
-    return nest.fill(leaves, whole=True)
-
-
-def _use_what_grew(first: Program, larger: Program) -> bool:
-    """Whether a program needs an array that was made longer, or at least none of that length that was left as it is."""
-    grown = {a for a, b in zip(first.inputs, larger.inputs, strict=True) if a.shape != b.shape}
-    lengths = {a.shape[0] for a in grown}
-    left = {a for a in first.inputs if a.role == "data" and a not in grown and a.shape and a.shape[0] in lengths}
-    used = set(variables_in([(call.args, call.kwargs) for call in first.calls]))
-    return bool(grown & used) or not left & used

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..vjps import special
 from . import exponentials
-from .examples import example_axis
+from .examples import example_axis, takes_places
 from .expressions import (
     Expr,
     Shape,
@@ -102,7 +102,7 @@ class Equations:
             owners = {self.owners[v] for v in shown - set(self.gradients) if v in self.owners}
             if owners <= shown | forced:
                 return found
-            forced |= owners  # a δ wants a line for what it is the δ of
+            forced |= owners
 
     def _is_kept(self, uses: Counter[Expr], forced: set[Variable], v: Variable, meaning: Expr) -> bool:
         if self._is_final(v) or v in forced or (v.name is not None and v.role == "value"):
@@ -143,6 +143,8 @@ class Equations:
         for equation in reversed(found):
             if equation.left in needed:
                 used.append(equation)
+                if equation.left not in self.gradients and (owner := self.owners.get(equation.left)) is not None:
+                    needed.add(owner)  # a δ wants a line for what it is the δ of
                 needed.update([part.payload for part in walk(equation.forms[0]) if part.op == "variable"])
         return self._by_parameter(used[::-1])
 
@@ -170,7 +172,9 @@ class Equations:
             index += 1
             of = chosen.args[0]
             value = special.softmax(of.payload.value, chosen.data[0]) if of.op == "variable" else None
-            new = Variable(index, _following(chosen), None, "value", "y_hat", value)
+            taken = {v.name for v in (*self.program.variables(), *[e.left for e in equations])}
+            name = None if "y_hat" in taken else "y_hat"
+            new = Variable(index, _following(chosen), None, "value", name, value)
             first = next(k for k, e in enumerate(equations) if chosen in walk(e.forms[0]))
             known = {chosen: variable(new)}
             equations = [e._replace(forms=tuple(rebuilt(x, known) for x in e.forms)) for e in equations]
@@ -217,8 +221,10 @@ def _elements(form: Expr) -> Shape:
     if example_axis(form) != 0 or any(_mixes_examples(part) for part in walk(form)):
         return ()
     for part in walk(form):
-        if part.op == "pick" and part.shape == form.shape:
+        if part.op == "pick" and example_axis(part) == 0 and form.shape[: part.ndim] == part.shape:
             return part.shape
+        if part.op == "index" and takes_places(part) and example_axis(part) == 0 and form.shape[0] == part.shape[0]:
+            return form.shape[:1]
         one_each = form.shape[1:] in ((), (1,))
         if part.op == "sum" and part.shape == form.shape and one_each and example_axis(part) == 0:
             return form.shape[:1]

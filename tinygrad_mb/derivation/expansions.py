@@ -8,13 +8,15 @@ has none: the printer knows the lines that it comes to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..carriers.traced import Traced
 from ..vjps import indexing, products, shapes, special
+from .arguments import is_number
 from .program import Call, Program, Variable, replaced
 from .tracing import Writer
 
@@ -36,6 +38,12 @@ def _parts_of_softmax(logits):
     shifted = _called("shifted", logits - logits.max(axis=-1, keepdims=True))
     e = _called("e", np.exp(shifted))
     return shifted, e, e.sum(axis=-1, keepdims=True)
+
+
+def _erf(x):
+    """One call, for which the printer has a function."""
+    value = special.erf(x.variable.value)
+    return Traced(value, x.writer.write(special.erf, (x.variable,), {}, value), x.writer)
 
 
 def _cross_entropy(logits, labels):
@@ -61,6 +69,8 @@ EXPANSIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     products.einsum: lambda operands, subscripts: np.einsum(subscripts, *operands),
     shapes.pad: lambda a, widths, value: np.pad(a, widths, constant_values=value),
     indexing.where: np.where,
+    special.erf: _erf,
+    special.normal_cdf: lambda x: 0.5 * _erf(x / math.sqrt(2)) + 0.5,
 }
 
 
@@ -75,7 +85,10 @@ def expand(program: Program) -> Program:
     def current(variable: Variable) -> Variable:
         return now.get(variable, variable)
 
+    by_name = dict(_called_by_name(program))
+    made: dict[Variable, Call] = {}
     for call in program.calls:
+        call = made[call.out] = _with_shared_ties(by_name.get(call.out, call), made, writer)
         args, kwargs = replaced((call.args, call.kwargs), current)
         expansion = EXPANSIONS.get(call.function)
         if expansion is None:
@@ -91,3 +104,41 @@ def expand(program: Program) -> Program:
     out.values = {node: current(v) for node, v in program.values.items()}
     out.cotangents = {node: current(v) for node, v in program.cotangents.items()}
     return out
+
+
+def _called_by_name(program: Program) -> Iterator[tuple[Variable, Call]]:
+    """The values of functions that are long as NumPy calls, and were traced as these; each with the one call."""
+    for node, out in program.values.items():
+        if node.op is not None and node.op.key in (special.erf, special.normal_cdf):
+            x = program.values.get(node.inputs[0])
+            if x is not None and x.shape == out.shape:
+                yield out, Call(node.op.key, (x,), {}, out)
+
+
+def _with_shared_ties(call: Call, made: dict[Variable, Call], writer: Writer) -> Call:
+    """``g * (x > y) + 0.5 * g * (x == y)`` as ``g * ((x > y) + 0.5 * (x == y))``, which is of double precision."""
+
+    def factors(v: Any) -> Any:
+        return made[v].args if isinstance(v, Variable) and v in made and made[v].function is np.multiply else (v, None)
+
+    if call.function is not np.add or call.out.dtype != np.float64:
+        return call
+    (g, wins), (half, ties) = map(factors, call.args)
+    number, halved = factors(half)
+    if halved is not g or not (is_number(number) and number == 0.5) or not _is_tie(made, wins, ties):
+        return call
+    writer.role = call.out.role
+    halved = writer.write(np.multiply, (0.5, ties), {}, 0.5 * ties.value)
+    both = writer.write(np.add, (wins, halved), {}, wins.value + halved.value)
+    return Call(np.multiply, (g, both), {}, call.out)
+
+
+def _is_tie(made: dict[Variable, Call], wins: Any, ties: Any) -> bool:
+    return isinstance(wins, Variable) and isinstance(ties, Variable) and shares_ties(made.get(wins), made.get(ties))
+
+
+def shares_ties(wins: Call | None, ties: Call | None) -> bool:
+    """Whether calls compare the same values, for one that is larger or smaller, and for equal ones."""
+    if wins is None or ties is None or wins.function not in (np.greater, np.less) or ties.function is not np.equal:
+        return False
+    return all(a is b or (is_number(a) and a == b) for a, b in zip(wins.args, ties.args, strict=True))

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .. import errors
-from ..autodiff import Recorded
 from ..calls import call_of
 from ..graph import Node
+from ..tensor import Tensor
 from ..wording import listed, many
 from .contributions import Step, Use, Walk
 from .expressions import Expr, walk
@@ -303,14 +303,14 @@ def explain(loss: Any) -> Explanation:
     w  (2,), a parameter
         gradient, from #4: [ 0.6667 -3.3333]
     """
-    if not isinstance(loss, Recorded):
+    if not isinstance(loss, Tensor):
         raise TypeError(
             f"explain() wants the loss as a Tensor, and got {type(loss).__name__}: an array does not know how it was "
             "computed"
         )
-    if loss._node is None or loss._node.plan is None:
+    if not loss.requires_grad:
         raise TypeError(
             f"explain() wants a loss that requires gradients, and {errors.describe(loss, 'this tensor')} does not: it "
             "was computed from constants, or inside no_grad()"
         )
-    return Explanation(Walk(loss._node))
+    return Explanation(Walk(loss.node))

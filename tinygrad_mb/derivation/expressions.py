@@ -112,6 +112,16 @@ def constant(array: Any) -> Expr:
     return Expr("constant", (), (array.dtype.str, array.tobytes()), array.shape, array)
 
 
+def is_places(x: Expr) -> bool:
+    """Whether it is the constant 0, 1, 2, ..., which as an index means each place along an axis."""
+    return (
+        x.op == "constant"
+        and x.ndim == 1
+        and x.payload.dtype.kind == "i"
+        and x.payload.tolist() == [*range(x.shape[0])]
+    )
+
+
 ZERO, ONE = number(0), number(1)
 
 

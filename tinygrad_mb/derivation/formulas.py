@@ -19,8 +19,6 @@ from .unicode import Unicode
 
 Symbol = Callable[..., str]  # of a variable, with the indices that stand below it
 
-_RAISED = str.maketrans("()0123456789", "⁽⁾⁰¹²³⁴⁵⁶⁷⁸⁹")
-
 
 class Formulas:
     """A program as mathematics; ``inline`` says whether short values on the way are part of longer formulas."""
@@ -34,6 +32,8 @@ class Formulas:
         self.made_up = {} if made_up is None else dict(made_up)  # names for variables that have none
         self.latex_symbols: dict[int, Symbol] = {}
         self.text_symbols: dict[int, Symbol] = {}
+        self.latex_tables: dict[Expr, str] = {}
+        self.text_tables: dict[Expr, str] = {}
         self._find_symbols()
 
     # ------------------------------------------------------------------------------------------- symbols
@@ -41,20 +41,24 @@ class Formulas:
     def _find_symbols(self) -> None:
         gradients, owners = self.equations.gradients, self.equations.owners
         wanted = [*self.program.inputs, *[e.left for e in self.lines]]
-        deltas = self.equations.deltas()
         taken: set[str] = set()
         for v in sorted(wanted, key=lambda v: v in owners):
             if v in gradients:
                 self._gradient(v)
             elif v in owners:
-                parts = [w for w in deltas if owners[w] is owners[v]]
-                self._delta(v, f"({parts.index(v) + 1})" if len(parts) > 1 else "", taken)
+                self._delta(v, taken)
             elif v is self.program.loss:
                 self.latex_symbols[v.index], self.text_symbols[v.index] = map(_fixed, self.loss)
             else:
                 name = self._name(v)
                 self.latex_symbols[v.index] = _in_latex(name, taken)
                 self.text_symbols[v.index] = in_text(_shown(name))
+
+        names = {v.name for v in self.program.variables()}
+        for array in self.constants:
+            known = None if array.payload is None else self.program.table_name(array.payload)
+            if known is not None and known not in names:
+                self.latex_tables[array], self.text_tables[array] = _in_latex(known, taken)(), in_text(_shown(known))()
 
     def _gradient(self, v: Variable) -> None:
         """The symbol of a gradient; of several, where parameters have the same."""
@@ -65,14 +69,13 @@ class Formulas:
                 text.append(f"∂{self.loss[1]}/∂{p.name}")
         self.latex_symbols[v.index], self.text_symbols[v.index] = _fixed(" = ".join(latex)), _fixed(" = ".join(text))
 
-    def _delta(self, v: Variable, part: str, taken: set[str]) -> None:
-        """The symbol of a cotangent; ``part`` tells the contributions of several uses of one value apart."""
+    def _delta(self, v: Variable, taken: set[str]) -> None:
+        """The symbol of a cotangent."""
         owner = self.equations.owners[v]
         name = self._name(owner)
         symbol = self.latex_symbols.get(owner.index) or _in_latex(name, taken)
-        delta = rf"\delta^{{{part}}}" if part else r"\delta"
-        self.latex_symbols[v.index] = lambda indices=(): delta + notation.subscript([symbol(), *indices])
-        self.text_symbols[v.index] = in_text(f"δ{part.translate(_RAISED)}{_shown(name)}")
+        self.latex_symbols[v.index] = lambda indices=(): r"\delta" + notation.subscript([symbol(), *indices])
+        self.text_symbols[v.index] = in_text(f"δ{_shown(name)}")
 
     def _name(self, v: Variable) -> str:
         if v.name is not None:
@@ -86,9 +89,15 @@ class Formulas:
 
     # --------------------------------------------------------------------------------------------- pages
 
+    def symbols(self, kind: type[Printer]) -> tuple[dict[int, Symbol], dict[Expr, int], dict[Expr, str]]:
+        """What a printer needs: the symbols of variables, the numbers of constants, the symbols of those with names."""
+        if issubclass(kind, Latex):
+            return self.latex_symbols, self.constants, self.latex_tables
+        return self.text_symbols, self.constants, self.text_tables
+
     def sides(self, equation: Equation, kind: type[Printer]) -> tuple[str, list[str]]:
         """Both sides of an equation: the left one, and each form of the right one."""
-        printer = kind(self.latex_symbols if kind is Latex else self.text_symbols, self.constants)
+        printer = kind(*self.symbols(kind))
         with printer.each(equation.each):
             left = printer.write(variable(equation.left))
             return left, [printer.write(form) for form in equation.forms]
@@ -156,9 +165,10 @@ def in_text(text: str) -> Symbol:
     """The symbol of a variable in text, with its indices below it."""
 
     def write(indices: tuple[str, ...] = ()) -> str:
+        indices = tuple(filter(None, indices))
         below = "".join(indices)
         low = notation.low(below)
-        if below and not set(low) - notation.SUBSCRIPTED and text[-1:] not in notation.SUBSCRIPTED:
+        if below and {*low}.issubset(notation.SUBSCRIPTED) and not text.endswith(tuple(notation.SUBSCRIPTED)):
             return text + low
         return f"{text}[{', '.join(indices)}]" if indices else text
 

@@ -40,9 +40,11 @@ class Insight(Reader):
 
 def _is_trivial(x: Expr) -> bool:
     """Whether it is a variable times or plus a number."""
-    return x.op in ("add", "multiply") and x.length == 1 and cost(x)[1] <= 4
+    return x.op in ("add", "multiply") and x.length == 1 and len(list(walk(x))) <= 4
 
 
-def cost(x: Expr) -> tuple[int, int]:
-    """How many variables an expression shows, and how many different operations, numbers and variables it has."""
-    return x.length, len(list(walk(x)))
+def cost(x: Expr) -> tuple[int, int, int]:
+    """How many variables an expression shows, how many δ, and how many different operations, numbers and variables."""
+    parts = list(walk(x))
+    deltas = [part for part in parts if part.op == "variable" and part.payload.role in ("cotangent", "result")]
+    return x.length, len(deltas), len(parts)

@@ -17,7 +17,7 @@ class Latex(Printer):
 
     minus, dot = "-", r" \odot "
     infinity, ones, cross, star, any = r"\infty", r"\mathbf{1}", r" \times ", r"\star", r"\cdot"
-    new = r"\text{new}"
+    new, pi = r"\text{new}", r"\pi"
     signs: ClassVar[dict[str, str]] = {">": ">", "<": "<", ">=": r"\ge", "<=": r"\le", "==": "=", "!=": r"\ne"}
     known = frozenset(["tanh", "sinh", "cosh", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "log", "max", "min"])
 
@@ -99,7 +99,17 @@ class Latex(Printer):
     def indexed(self, text: str, indices: list[str]) -> str:
         """An element, or a part."""
         low = notation.subscript(indices)
-        return rf"{{{text}}}{low}" if "_" in text and not text.startswith((r"\left", "(")) else text + low
+        return (
+            text
+            if not low
+            else rf"{{{text}}}{low}"
+            if "_" in text and not text.startswith((r"\left", "("))
+            else text + low
+        )
+
+    def listing(self, parts: list[str]) -> str:
+        """An array of numbers."""
+        return f"[{', '.join(parts)}]"
 
     def option(self, text: str) -> str:
         """An option of a call, or its name."""

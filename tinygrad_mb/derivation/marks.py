@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from .expressions import Expr
+from .notation import fraction, roots
 
 Part = tuple[str, int]  # a text, and how tightly it holds together
 
@@ -22,6 +23,7 @@ class Marks(ABC):
     star: str
     any: str
     new: str
+    pi: str
     signs: ClassVar[dict[str, str]]
 
     @abstractmethod
@@ -93,9 +95,25 @@ class Marks(ABC):
         """An element, or a part."""
 
     @abstractmethod
+    def listing(self, parts: list[str]) -> str:
+        """An array of numbers."""
+
+    @abstractmethod
     def option(self, text: str) -> str:
         """An option of a call, or its name."""
 
     @abstractmethod
     def placed(self, text: str, indices: list[str]) -> str:
         """An array of zeros with other numbers at an index."""
+
+    def quotient(self, value: Fraction) -> tuple[str, str]:
+        """A number that is not negative as numerator and denominator, "" for one: a fraction, a quotient of roots."""
+        found = roots(value)
+        if found is None:
+            top, bottom = fraction(value)
+            return self.decimal(top), bottom
+        return self._with_root(found.a, found.p, ""), self._with_root(found.b, found.q, self.pi if found.has_pi else "")
+
+    def _with_root(self, front: int, inside: int, pi: str) -> str:
+        under = " ".join([str(inside)] * (inside != 1) + [pi] * bool(pi))
+        return " ".join([str(front)] * (front != 1) + [self.root(under, under)] * bool(under))

@@ -3,8 +3,10 @@
 # ruff: noqa: RUF001
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
+from typing import NamedTuple
 
 # fmt: off
 _LETTERS = (
@@ -20,11 +22,9 @@ _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
 }  # fmt: skip
-_SUBSCRIPTS = str.maketrans("0123456789ijkln", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ")
-_SUPERSCRIPTS = str.maketrans("0123456789-/", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᐟ")
-
-
-SUBSCRIPTED = frozenset("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ")
+SUBSCRIPTED = "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₗₙ"
+_SUBSCRIPTS = str.maketrans("0123456789ijkln", SUBSCRIPTED)
+_SUPERSCRIPTS = str.maketrans("0123456789-/()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᐟ⁽⁾")
 
 
 def escaped(text: str) -> str:
@@ -83,6 +83,7 @@ def _parts(name: str) -> tuple[str, list[str]]:
 
 def subscript(indices: list[str]) -> str:
     """Indices below a symbol, in LaTeX; letters that count stand together."""
+    indices = [index for index in indices if index]
     if not indices:
         return ""
     text = ",".join(indices)
@@ -104,16 +105,56 @@ def low(text: str) -> str:
 
 
 def high(text: str) -> str:
-    """Digits above the line, in Unicode."""
+    """Numbers above the line, in Unicode."""
     return text.translate(_SUPERSCRIPTS)
+
+
+_ROUNDING = 2e-15  # what a few roundings leave of a number
 
 
 def fraction(value: Fraction) -> tuple[str, str]:
     """A number that is not negative as numerator and denominator; "" for one."""
+    near = value.limit_denominator(1000)
+    if near and math.isclose(near, value, rel_tol=_ROUNDING) and not _ends(near.denominator):
+        value = near
     top, bottom = value.numerator, value.denominator
-    if bottom in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13) or (bottom < 1000 and bottom % 5 and top < 10):
+    small = bottom < 1000 and ((bottom % 5 and top < 10) or (top < 1000 and not _ends(bottom)))
+    if bottom in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13) or small:
         return (str(top) if top != 1 else ""), (str(bottom) if bottom != 1 else "")
     return _decimal(float(value)), ""
+
+
+def _ends(bottom: int) -> bool:
+    """Whether the decimals of a fraction with this denominator end."""
+    return (10**20) % bottom == 0
+
+
+class Roots(NamedTuple):
+    """``a * sqrt(p) / (b * sqrt(q))``, or with ``q * pi`` for q; p and q have no squares in them."""
+
+    a: int
+    p: int
+    b: int
+    q: int
+    has_pi: bool
+
+
+def roots(value: Fraction) -> Roots | None:
+    """A number with many digits as the quotient of roots that it is; None if it is none."""
+    square = float(value) ** 2
+    if len(_decimal(float(value)).replace(".", "").lstrip("0")) < 11 or not 1e-6 < square < 1e6:
+        return None
+    for has_pi, wanted in ((False, square), (True, square * math.pi)):
+        near = Fraction(wanted).limit_denominator(10_000)
+        if near and near.numerator < 1000 and math.isclose(near, wanted, rel_tol=_ROUNDING):
+            return Roots(*_without_square(near.numerator), *_without_square(near.denominator), has_pi)
+    return None
+
+
+def _without_square(n: int) -> tuple[int, int]:
+    """A number as a² p, with the largest a there is: (a, p)."""
+    a = next(a for a in range(math.isqrt(n), 0, -1) if n % a**2 == 0)
+    return a, n // a**2
 
 
 def _decimal(value: float) -> str:

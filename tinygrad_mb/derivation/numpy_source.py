@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..vjps import convolution
-from . import assignments
+from ..vjps import convolution, special
+from . import assignments, definitions
 from .arguments import added_up, shape_of
+from .expansions import shares_ties
 from .notation import shape_text
 from .program import Call, Program, Variable, variables_in
 from .python_text import Text, array_text, expression
@@ -137,14 +138,21 @@ class _Writer:
             if part:
                 body += ["", f"# {title}", *self._aligned(part)]
         text = "\n".join([*body, *head])
-        m = [f"m = len({self._batch()})  # the number of examples"] if _mentions_m(text) else []
+        m = [f"m = {self._batch()}  # the number of examples"] if self.program.examples and _mentions_m(text) else []
         constants = [line for name, code in self.constants.items() for line in _wrapped(f"{name} = {code}")]
         ends = self._return()
-        everything = [*head, *m, *constants, *body, "", *ends]
+        everything = [*head, *m, *constants, *self._definitions(), *body, "", *ends]
         signature = f"def gradients({', '.join(self.program.signature)}):"
         lines_of_code = [_INDENT + line if line else "" for line in [*self._docstring(), *everything]]
         text = "\n".join([signature, *lines_of_code, ""])
         return f"import numpy as np\n\n\n{text}" if "np." in text else text
+
+    def _definitions(self) -> list[str]:
+        """What NumPy lacks, and a line calls."""
+        if not any(call.function is special.erf for call in self.program.calls):
+            return []
+        lines = definitions.ERF.splitlines()
+        return ["", *[part for line in lines for part in textwrap.wrap(line, WIDTH - 4, subsequent_indent=2 * _INDENT)]]
 
     def _is_forward(self, variable: Variable) -> bool:
         return variable in self.forward or variable.role not in ("cotangent", "result")
@@ -187,6 +195,8 @@ class _Writer:
         if len(text) <= 24:
             return array
         known = next((name for name, code in self.constants.items() if code == text), None)
+        users = self.program.table_name(array)
+        known = known or (users if users not in self.taken else None)
         name = known or next(n for k in range(1, 999) if (n := f"constant{k}") not in self.taken)
         self.constants[name] = text
         self.taken.add(name)
@@ -276,6 +286,8 @@ class _Writer:
         summing = [c.function for c in self._calls_of_line(call) if any(map(_counts_examples, added_up(c)))]
         means = all(function is np.mean for function in summing)
         over = f": {'mean' if means else 'Σ'} over the m examples" if summing else ""
+        if any(map(self._shares_ties, self._calls_of_line(call))):
+            over += ", ties share" if over else ": ties share"
         if means and summing and (count := self._count(call)) is not None:
             over = f": mean over all {count} elements"
         if call.function is np.matmul:
@@ -284,6 +296,15 @@ class _Writer:
         if call.function in (np.sum, np.mean):
             return f"{shape_text(shape_of(call.args[0]))} -> {out}{over}"
         return f"{out}{over}"
+
+    def _shares_ties(self, call: Call) -> bool:
+        """Whether a call gives half to values that are equal, of which neither is the larger one."""
+        if call.function is not np.add:
+            return False
+        wins, half = [self.calls.get(a) if isinstance(a, Variable) else None for a in call.args]
+        if half is None or half.function is not np.multiply or not isinstance(half.args[1], Variable):
+            return False
+        return shares_ties(wins, self.calls.get(half.args[1]))
 
     def _count(self, call: Call) -> Any:
         """How many numbers a mean is over, where these are more than the examples."""
@@ -335,18 +356,22 @@ class _Writer:
             if isinstance(fixed, (bool, int, str)):
                 lines.append(f"assert {name} == {fixed!r}, 'the function was derived for this value'")
         if self.program.notes and self.program.examples:
-            lines.append(f"assert len({self._batch()}) == {self.program.examples}")
-        return lines + self._written_out()
+            lines.append(f"assert {self._batch()} == {self.program.examples}")
+        return lines + self._fixed()
 
-    def _written_out(self) -> list[str]:
-        """Checks of the axes that a loop went along: its steps stand here one by one, as many as there were."""
+    def _fixed(self) -> list[str]:
+        """Checks of the sizes that the program depends on, as where a loop's steps stand one by one."""
         lines = []
         for v in self.program.inputs:
-            for axis in range(len(v.shape) if v.role == "data" else 0):
-                steps = {k % int(v.shape[axis]) for k in self._steps_along(v, axis)}
-                if len(steps) == int(v.shape[axis]) > 1:
-                    lines.append(f"assert {self.names[v]}.shape[{axis}] == {int(v.shape[axis])}  # one by one below")
+            for axis, n in enumerate(v.shape if v.role == "data" else ()):
+                if len({k % int(n) for k in self._steps_along(v, axis)}) == int(n) > 1:
+                    lines.append(f"assert {self._size(v, axis)} == {int(n)}  # one by one below")
+                elif (v, axis) in self.program.fixed:
+                    lines.append(f"assert {self._size(v, axis)} == {int(n)}  # right for this size only")
         return lines
+
+    def _size(self, v: Variable, axis: int) -> str:
+        return f"{self.names[v]}.shape[{axis}]" if axis else f"len({self.names[v]})"
 
     def _steps_along(self, v: Variable, axis: int) -> Iterator[int]:
         """The places along an axis of an input that are taken by their number, also out of its transpose."""
@@ -370,9 +395,13 @@ class _Writer:
                     yield index[place]
 
     def _batch(self) -> str:
-        """An array of the batch whose length is the number of examples."""
-        data = [v for v in self.program.inputs if v.role == "data" and v.shape and v.shape[0] == self.program.examples]
-        return self.names[min(data, key=lambda v: form_of(v.shape[0]) is None)]  # the first one that follows it
+        """The number of examples, as the length of an array."""
+        along = self.program.along
+        if not along:
+            usual = [v for v in self.program.inputs if v.role == "data" and v.shape[:1] == (self.program.examples,)]
+            along = dict.fromkeys(usual, 0)
+        v = min(along, key=lambda v: (along[v], form_of(v.shape[along[v]]) is None))
+        return self._size(v, along[v])
 
     def _return(self) -> list[str]:
         parameters = self.program.arguments[self.program.signature[0]]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Spread, broadcast, computed, folded, is_elementwise, is_number, key_of, plain, shape_of
+from .merging import drop_parts
 from .program import Call, Program, Variable, replaced, variables_in
 from .rearranging import RULES
 from .sizes import form_of, times
@@ -60,6 +61,7 @@ class Simplifier:
         for name, known in (("values", self.old.values), ("cotangents", self.old.cotangents)):
             kept = {node: self.now.get(v, v) for node, v in known.items()}
             setattr(new, name, {node: v for node, v in kept.items() if isinstance(v, Variable)})
+        drop_parts(new)
         return new
 
     def result(self, call: Call) -> Any:

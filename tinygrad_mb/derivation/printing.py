@@ -1,69 +1,46 @@
-"""Expressions as text: how tightly each holds together, and where indices stand; what signs look like is left open."""
+"""Expressions as text: how tightly each holds together; what signs look like is left open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .examples import ELEMENTWISE, example_axis, has_elements
-from .expressions import Expr, Shape, constant, is_number, multiply, only_ones
-from .marks import Marks, Part
-from .notation import fraction
+from .examples import ELEMENTWISE, example_axis, has_elements, takes_places
+from .expressions import Expr, Shape, constant, is_number, is_places, multiply, only_ones, rational
+from .indices import LETTERS, Indices, operands
+from .marks import Part
 from .program import Variable
 from .ranks import ATOM, CHAIN, POWER, PRODUCT, SUM
+from .sizes import form_of
 
-LETTERS = "ijkln"  # of the axes of arrays: i is that of the examples
+_FEW = 6  # numbers of an array that are written out
 _WIDE = frozenset(("sum", "examples", "kernels"))  # they stand behind a fraction, and not in it
+_MOVING = frozenset((  # where it has no example of its own, its operands are whole
+    "matmul", "outer", "transpose", "scatter", "place", "contraction", "call",
+))  # fmt: skip
 
 
-class Printer(Marks):
-    """Writes expressions; ``names`` are those of variables, by what their expressions hold, ``constants`` numbers."""
+class Printer(Indices):
+    """Writes expressions.
+
+    names      those of variables, by what their expressions hold
+    constants  a number for each constant array
+    tables     what is written for constant arrays that have names
+    """
 
     def __init__(
-        self, names: dict[int, Callable[[tuple[str, ...]], str]], constants: dict[Expr, int] | None = None
+        self,
+        names: dict[int, Callable[[tuple[str, ...]], str]],
+        constants: dict[Expr, int] | None = None,
+        tables: dict[Expr, str] | None = None,
     ) -> None:
+        super().__init__()
         self.names = names
-        self.constants = {} if constants is None else constants
-        self.indices: tuple[str, ...] = ()
-        self.sizes: Shape = ()
-        self.whole = False
-        self.joint: Shape | None = None  # of the sum, product or comparison that is being written
-        self.says_axes = False  # whether the operands in it must say which of its axes are theirs
-
-    @contextmanager
-    def each(self, sizes: Shape, letters: str = LETTERS, whole: bool = False) -> Iterator[None]:
-        """Within this, arrays with these leading axes, that of the examples first, are written for an index of each.
-
-        With ``whole`` single elements are meant, and other arrays have indices for their last axes.
-        """
-        before = self.indices, self.sizes, self.whole
-        self.indices, self.sizes, self.whole = tuple(letters[: len(sizes)]), tuple(sizes), whole
-        yield
-        self.indices, self.sizes, self.whole = before
-
-    @contextmanager
-    def among(self, joint: Shape | None, says_axes: bool = False) -> Iterator[None]:
-        """Within this, operands that broadcast to a shape are written; ``None`` for what stands by itself."""
-        before = self.joint, self.says_axes
-        self.joint, self.says_axes = joint, says_axes
-        yield
-        self.joint, self.says_axes = before
-
-    def indices_of(self, x: Expr) -> tuple[str, ...]:
-        """The indices that stand below a variable here."""
-        if example_axis(x) == 0:
-            k = min(len(self.sizes), x.ndim)
-            while k and x.shape[:k] != self.sizes[:k]:
-                k -= 1
-            return self.indices[:k]
-        if self.whole and 0 < x.ndim <= len(self.sizes):
-            return tuple(a for a, n in zip(self.indices[-x.ndim :], x.shape, strict=True) if n != 1)
-        return ()
+        self.constants, self.tables = constants or {}, tables or {}
 
     def write(self, x: Expr) -> str:
         """An expression."""
@@ -77,9 +54,12 @@ class Printer(Marks):
     def part(self, x: Expr) -> Part:
         """An expression, and how tightly it holds together."""
         below = self.indices_of(x)
-        if not has_elements(x, len(below)):
+        if not has_elements(x, max([k for k, letter in enumerate(below, 1) if letter], default=0)):
             with self.each(()), self.among(None):
                 return self.indexed(self.within(x, ATOM), list(below)), ATOM
+        if self.sizes and not below and not self.whole and x.op in _MOVING:
+            with self.each(()):
+                return self.part(x)
         writer: Callable[[Expr], Part] = getattr(self, f"_{x.op}")
         if x.op == "reshape" or (x.op in ELEMENTWISE and self.joint is not None):
             return writer(x)
@@ -95,18 +75,6 @@ class Printer(Marks):
         """An operand that has fewer axes than its neighbours, where these say which of the axes are theirs."""
         wide = Expr("reshape", (x,), None, (*[1] * (len(self.joint or ()) - x.ndim), *x.shape))
         return self._reshape(wide)
-
-    def is_clear(self, joint: Shape, x: Expr) -> bool:
-        """Whether broadcasting alone says which axes of ``joint`` are those of an operand, if new axes are left out."""
-        if x.op != "reshape" or not only_ones(x.shape, x.args[0].shape):
-            return True
-        inside, done = x.args[0].shape, len(self.sizes)
-        whole = [(k, n) for k, n in enumerate(joint[done:], done) if n != 1]
-        own = [(k, n) for k, n in enumerate(x.shape, len(joint) - x.ndim) if n != 1 and k >= done]
-        seen = [(k, n) for k, n in enumerate(inside, len(joint) - len(inside)) if n != 1]
-        if own == whole:
-            return len(seen) == len(inside) or inside[:1] != (1,)
-        return own in ([], seen[len(seen) - len(own) :])
 
     # ---------------------------------------------------------------------------------------------- operations
 
@@ -144,8 +112,7 @@ class Printer(Marks):
         if any(self.seen(f) for f in below) and not any(f.op in _WIDE for f in arrays):
             front, arrays = above, []
         size = abs(x.data)
-        top, bottom = fraction(size)
-        top, sign = self.decimal(top), self.minus if x.data < 0 else ""
+        (top, bottom), sign = self.quotient(size), self.minus if x.data < 0 else ""
         over = self.joined(top, front)
         under = self.joined(bottom, below)
         if not arrays:
@@ -163,13 +130,6 @@ class Printer(Marks):
         prefix = self.factor(sign, over or "1", under) if under else sign + over
         separated = prefix if prefix in ("", self.minus) else f"{prefix}{self.gap(prefix, body)}"
         return f"{separated}{body}", PRODUCT
-
-    def seen(self, x: Expr) -> bool:
-        """Whether an expression is an array here, where some axes may stand for single elements."""
-        if not x.shape:
-            return False
-        hidden = len(self.indices_of(x))
-        return x.ndim > hidden and not all(n == 1 for n in x.shape[hidden:])
 
     def joined(self, count: str, factors: list[Expr]) -> str:
         """A number and factors side by side; arrays among them with the sign of their product."""
@@ -197,11 +157,10 @@ class Printer(Marks):
         if not isinstance(value, Fraction):
             infinite = self.infinity if value == value else "nan"
             return (infinite, ATOM) if not value < 0 else (self.minus + infinite, PRODUCT)
-        top, bottom = fraction(abs(value))
-        top, sign = self.decimal(top), self.minus if value < 0 else ""
+        (top, bottom), sign = self.quotient(abs(value)), self.minus if value < 0 else ""
         if bottom:
             return self.signed_fraction(sign, top or "1", bottom)
-        return sign + (top or "1"), PRODUCT if sign else ATOM
+        return sign + (top or "1"), PRODUCT if sign or " " in top else ATOM
 
     def _power(self, x: Expr) -> Part:
         base, exponent = x.args[0], x.data
@@ -230,15 +189,15 @@ class Printer(Marks):
             return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
         done, n = len(self.indices_of(inside)), len(axes)
         if axes == tuple(range(done, done + n)) and (done or n):
-            letters = (*self.indices[:done], *[letter for letter in LETTERS if letter not in self.indices[:done]])
+            free = iter([letter for letter in LETTERS if letter not in self.indices[:done]])
         elif axes == tuple(range(n)):
-            done, letters = 0, tuple(letter for letter in LETTERS if letter not in self.indices)
+            done, free = 0, iter([letter for letter in LETTERS if letter not in self.indices])
         else:
             return f"{self.over(self.axis_letters(x))}{self.within(inside, PRODUCT)}", PRODUCT
         end = done + n
-        with self.each(inside.shape[:end], "".join(letters), whole=end == inside.ndim):
+        new = [next(free) if inside.shape[k] != 1 or k == 0 else "" for k in range(done, end)]  # one place: no index
+        with self.each(inside.shape[:end], (*self.indices[:done], *new), whole=end == inside.ndim):
             body = self.within(inside, PRODUCT)
-        new = letters[done:end]
         sums = (self.over_examples(new[0]) + self.over("".join(new[1:]))) if done == 0 else self.over("".join(new))
         return f"{sums}{body}", PRODUCT
 
@@ -250,11 +209,6 @@ class Printer(Marks):
 
     def _softmax(self, x: Expr) -> Part:
         return self.function("softmax", self.write(x.args[0]), "" if x.data == (x.ndim - 1,) else str(x.data)), ATOM
-
-    def axis_letters(self, x: Expr) -> str:
-        """Letters for the axes that a reduction is along."""
-        letters = LETTERS if example_axis(x.args[0]) is not None else LETTERS[1:] + "q"
-        return "".join(letters[k] if k < len(letters) else "q" for k in x.data[0])
 
     def _matmul(self, x: Expr) -> Part:
         a, b = x.args
@@ -271,7 +225,9 @@ class Printer(Marks):
 
     def _outer(self, x: Expr) -> Part:
         a, b = x.args
-        left, right = self.within(a, CHAIN), self.transposed(self.within(b, ATOM))
+        left = self.within(a, CHAIN)
+        with self.each(()):  # a row has the whole right factor
+            right = self.transposed(self.within(b, ATOM))
         return f"{left}{self.gap(left, right)}{right}", CHAIN
 
     def _examples(self, x: Expr) -> Part:
@@ -314,26 +270,6 @@ class Printer(Marks):
             index = self.new_axes(inside.shape[seen:], shape[max(hidden, len(joint) - x.ndim) if seen else -x.ndim :])
             return self.indexed(self.within(inside, ATOM), index), ATOM
 
-    def new_axes(self, old: Shape, new: Shape) -> list[str]:
-        """The index that takes axes of length one out of an array of one shape, and puts some in for another one."""
-        left, index = list(old), []
-        for n in new:
-            while n != 1 and left[0] == 1:
-                left.pop(0)
-                index.append("0")
-            if left[:1] == [n]:
-                left.pop(0)
-                index.append(self.any)
-            else:
-                index.append(self.new)
-        return [*index, *["0" for _ in left]]
-
-    def sizes_of(self, x: Expr) -> str:
-        """A shape, with m for the examples."""
-        along = example_axis(x)
-        sizes = ["m" if k == along else str(int(n)) for k, n in enumerate(x.shape)]
-        return self.cross.join(sizes[len(self.indices_of(x)) :])
-
     def _broadcast(self, x: Expr) -> Part:
         inside = x.args[0]
         if is_number(inside, 1) and not inside.shape:
@@ -372,16 +308,31 @@ class Printer(Marks):
     def _where(self, x: Expr) -> Part:
         condition, a, b = x.args
         chosen, other = multiply(condition, a), multiply(Expr("not", (condition,), None, condition.shape), b)
-        return self.part(Expr("add", (chosen, other), None, x.shape))
+        terms = [t for t in (chosen, other) if not is_number(t.args[0] if t.op == "broadcast" else t, 0)]
+        return self.part(Expr("add", tuple(terms), None, x.shape) if len(terms) > 1 else terms[0])
 
     def _pick(self, x: Expr) -> Part:
         inside, labels = x.args
-        label = self.write(labels)
+        label, places = self.place(labels), self.indices_of(labels)
+        if len(places) < labels.ndim:
+            places = tuple([self.all_places(labels.shape, k) for k in range(labels.ndim)])
+            with self.each(()):
+                label = self.write(labels)
         if inside.op == "variable":
-            return self.names[inside.data]((*(self.indices_of(inside) or (self.any,)), label)), ATOM
+            return self.names[inside.data]((*places, label)), ATOM
         with self.each(()):
             text = self.within(inside, ATOM)
-        return self.indexed(text, [*(self.indices_of(labels) or (self.any,)), label]), ATOM
+        return self.indexed(text, [*places, label]), ATOM
+
+    def place(self, x: Expr) -> str:
+        """An index by integers; of those that name each place, the letter of that place where it has one."""
+        below = self.indices_of(x)
+        return below[0] if below and is_places(x) else self.write(x)
+
+    def all_places(self, shape: Shape, axis: int) -> str:
+        """All places along an axis, as part of an index by arrays that broadcast to a shape."""
+        text, after = self.function("arange", str(shape[axis]), ""), len(shape) - axis - 1
+        return self.indexed(text, [self.any, *[self.new] * after]) if after else text
 
     def _onehot(self, x: Expr) -> Part:
         return self.function("onehot", self.write(x.args[0]), ""), ATOM
@@ -396,6 +347,10 @@ class Printer(Marks):
 
     def _index(self, x: Expr) -> Part:
         inside = x.args[0]
+        if takes_places(x):
+            parts = self.index_of(x)
+            with self.each(()):
+                return self.indexed(self.within(inside, ATOM), parts), ATOM
         if inside.op == "variable":
             below, parts = self.indices_of(inside), self.index_of(x)
             if all(part == self.any for part in parts[: len(below)]):
@@ -406,7 +361,7 @@ class Printer(Marks):
         """The parts of an index."""
         arrays = iter(x.args[1:])
         return [
-            self.write(next(arrays)) if part == "·" else self.sliced(p)
+            self.place(next(arrays)) if part == "·" else self.sliced(p)
             for part, p in zip(x.data, x.payload, strict=True)
         ]
 
@@ -420,7 +375,7 @@ class Printer(Marks):
         return "..." if part is Ellipsis else self.new if part is None else str(part)
 
     def _place(self, x: Expr) -> Part:
-        return self.placed(self.write(x.args[0]), self.index_of(x)), ATOM
+        return self.placed(self.write(x.args[0]), self.index_of(x)[len(self.indices_of(x)) :]), ATOM
 
     def _convolution(self, x: Expr) -> Part:
         a, b = x.args
@@ -465,6 +420,15 @@ class Printer(Marks):
         return self.function("tensordot", ", ".join(map(self.write, x.args)), pairs), ATOM
 
     def _constant(self, x: Expr) -> Part:
+        if x in self.tables:
+            return self.tables[x], ATOM
+        if is_places(x) and (form_of(x.shape[0]) or x.shape[0] > _FEW):
+            text, below = self.all_places(x.shape, 0), self.indices_of(x)
+            return self.indexed(text, list(below)) if below else text, ATOM
+        if x.ndim == 2 and np.array_equal(x.payload, np.eye(*x.payload.shape)):
+            return self.function("eye", ", ".join(map(str, dict.fromkeys(x.shape))), ""), ATOM
+        if x.payload is not None and x.ndim == 1 and x.shape[0] <= _FEW and x.payload.dtype.kind in "fiub":
+            return self.listing([self.signed(rational(n), ())[0] for n in x.payload.tolist()]), ATOM
         number = str(self.constants[x]) if len(self.constants) > 1 else ""
         return self.function("const", self.cross.join(map(str, x.shape)), number), ATOM
 
@@ -485,15 +449,6 @@ class Printer(Marks):
         if isinstance(value, slice):
             return self.sliced(value)
         return self.option("..." if value is Ellipsis else getattr(value, "__name__", str(value)))
-
-
-def operands(x: Expr) -> Iterator[Expr]:
-    """What is put together element by element."""
-    for arg in x.args:
-        if arg.op in ELEMENTWISE:
-            yield from operands(arg)
-        else:
-            yield arg
 
 
 def _leads_negative(term: Expr) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ..graph import Node
 
 Role = Literal["parameter", "data", "value", "cotangent", "result"]
@@ -71,6 +73,9 @@ class Program:
     arguments   the arguments by these names: nests of variables, in the place of arrays, and of what else there was
     summed      whether the function returned a vector of losses, whose sum was differentiated
     examples    the number of examples in the run that was written down
+    along       for each input that has the examples the axis along which they stand
+    fixed       axes of inputs whose lengths the program depends on, and which no expression follows
+    tables      the user's constant arrays, with their names
     notes       what holds only for the run that was written down, in words
     """
 
@@ -86,7 +91,15 @@ class Program:
         self.arguments: dict[str, Any] = {}
         self.summed = False
         self.examples = 0
+        self.along: dict[Variable, int] = {}
+        self.fixed: list[tuple[Variable, int]] = []
+        self.tables: list[tuple[str, np.ndarray[Any, Any]]] = []
         self.notes: list[str] = []
+
+    def table_name(self, array: np.ndarray[Any, Any]) -> str | None:
+        """What the user calls a constant array, if it has a name."""
+        alike = (name for name, x in self.tables if x.dtype == array.dtype and np.array_equal(x, array))
+        return next(alike, None)
 
     def variables(self) -> Iterator[Variable]:
         """All variables, in the order of their computation."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import NotDifferentiableError
 from ..vjps import shapes as shape_rules
+from ..vjps import special
 from .program import Call, Variable
 from .ranks import AND, ATOM, COMPARE, OR, POWER, PRODUCT, SHIFT, SIGN, SUM, XOR
 from .sizes import form_of
@@ -85,7 +86,10 @@ def _operand(value: Any, call: Call, show: Callable[[Any], Text]) -> Text:
     floats = any(isinstance(a, Variable) and a.dtype.kind == "f" for a in call.args)
     if isinstance(value, float) and form_of(value) is None and floats and value.is_integer() and abs(value) < 1e6:
         value = int(value)
-    return show(value)
+    text = show(value)
+    if isinstance(value, float) and "np." in text.code and call.out.dtype != np.float64 and math.isfinite(value):
+        return Text(repr(value), ATOM if value >= 0 else SIGN)  # np.sqrt(2) would make single precision double
+    return text
 
 
 def _infix(call: Call, texts: list[Text]) -> Text:
@@ -221,11 +225,13 @@ def function_name(function: Any) -> str:
 
     Raises ``NotDifferentiableError`` for what is no function of NumPy's.
     """
+    if function is special.erf:  # defined above the lines that call it
+        return "erf"
     ufunc = getattr(function, "__self__", None)
     if isinstance(ufunc, np.ufunc):
         return f"np.{ufunc.__name__}.{function.__name__}"
     name = getattr(function, "__name__", "")
-    for path in (name, f"linalg.{name}", f"fft.{name}"):
+    for path in (name, f"linalg.{name}", f"fft.{name}", f"lib.stride_tricks.{name}"):
         try:
             if operator.attrgetter(path)(np) is function:
                 return f"np.{path}"

@@ -14,7 +14,6 @@ from ..vjps import convolution, indexing, reductions, special
 from ..vjps import shapes as shape_functions
 from . import convolutions, exponentials
 from . import recognition as known
-from .examples import example_axis
 from .expressions import (
     ONE,
     ZERO,
@@ -70,6 +69,7 @@ class Reader:
             found = self._of_call(call)
         if found.shape != tuple(call.out.shape):
             found = broadcast(found, tuple(call.out.shape))
+        found.shape = tuple(call.out.shape)  # whose sizes know whether they follow the number of examples
         self.meanings[call.out] = self.standing[call.out] = found
         return found
 
@@ -128,8 +128,7 @@ class Reader:
 
     def counts(self, x: Expr, axes: tuple[int, ...]) -> list[Expr]:
         """The lengths of axes, m for that of the examples."""
-        along = example_axis(x)
-        return [size("m", x.shape[k]) if k == along else number(x.shape[k]) for k in axes]
+        return [self.counted(x.shape[k]) for k in axes]
 
     def opaque(self, call: Call) -> Expr:
         """A call that has no other form than its own."""
@@ -203,8 +202,9 @@ def _std(r: Reader, x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = Fa
     if ddof:
         raise _Unread
     x = r.expression(x)
+    axes = _axes(axis, x)
     centred = add(x, negative(_mean(r, x, axis, True)))
-    return power(_mean(r, power(centred, 2), axis, keepdims), HALF)
+    return power(known.mean(power(centred, 2), axes, keepdims, r.counts(x, axes)), HALF)
 
 
 def _transpose(r: Reader, x: Any, axes: Any = None) -> Expr:
@@ -277,12 +277,21 @@ def _index(r: Reader, x: Any, index: Any) -> Expr:
 
 
 def _part_of(r: Reader, x: Expr, parts: tuple[Any, ...]) -> Expr:
+    if x.op == "transpose" and all(type(part) in (int, slice) for part in parts):
+        order, at = x.data, (*parts, *[slice(None)] * (x.ndim - len(parts)))
+        kept = [axis for axis, part in zip(order, at, strict=True) if type(part) is slice]
+        inside = _part_of(r, x.args[0], tuple(part for _, part in sorted(zip(order, at, strict=True), key=_first)))
+        return transpose(inside, [sorted(kept).index(axis) for axis in kept])
     trial = tuple(np.zeros([int(n) for n in p.shape], np.intp) if _is_array(p) else p for p in parts)
     try:
         shape = np.broadcast_to(0, x.shape)[trial].shape
     except IndexError:  # of a tuple of arrays
         raise _Unread from None
     return Expr("index", (x, *_arrays(r, parts)), _template(parts), shape, _slices(parts))
+
+
+def _first(pair: tuple[int, Any]) -> int:
+    return pair[0]
 
 
 def _is_array(part: Any) -> bool:
@@ -336,6 +345,8 @@ def _rows(x: Expr, rows: Expr) -> Expr:
 def _scatter(r: Reader, v: Any, index: Any, shape: Any) -> Expr:
     v = r.expression(v)
     parts, shape = index if isinstance(index, tuple) else (index,), tuple(shape)
+    if is_number(v.args[0] if v.op == "broadcast" else v, 0):
+        return broadcast(ZERO, shape)
     taken = tuple(part for part in parts if part is not None)
     if _only_ones_taken(taken, shape):
         return reshape(v, shape)

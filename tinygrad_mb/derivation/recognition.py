@@ -83,7 +83,7 @@ def _is_condition(x: Expr) -> bool:
 
 def opposite(condition: Expr) -> Expr:
     """Where a condition does not hold."""
-    if condition.op == "compare" and condition.data == "==":
+    if condition.op == "variable" or (condition.op == "compare" and condition.data == "=="):
         return add(ONE, negative(condition))
     if condition.op == "compare":
         signs = {">": "<=", "<": ">=", ">=": "<", "<=": ">", "!=": "=="}

@@ -24,8 +24,8 @@ from ..primitives import OUT, PlannedRule
 from .examples import ELEMENTWISE
 from .expressions import Expr, constant, multiply, scalars_first
 from .formulas import in_text, numbered
+from .indices import operands
 from .passes import simplify
-from .printing import operands
 from .program import Program, Variable
 from .reading import Reader
 from .tracing import Writer
@@ -157,9 +157,9 @@ def rule_formula(
         return RuleFormula(f"{back.__name__}({delta}, axis={node.params[-1]})")
     try:
         traced = trace_rule(node, rule, saved, label, shape)
-        found, spread = _spread(read_rule(traced))
     except Exception:  # a user's rule may do anything; and what hides examples is not traced
         return RuleFormula(_named(node, rule, label, delta))
+    found, spread = _spread(read_rule(traced))
     names = {v.index: in_text(v.name or "") for v in traced.program.inputs}
     names[traced.program.inputs[0].index] = in_text(delta)
     text = _written(Unicode(names, numbered([found])), found, spread)

@@ -150,7 +150,7 @@ def align(programs: Sequence[Program], ms: Sequence[int]) -> Program:
     What cannot be expressed stays as it is, and ``notes`` says so.
     """
     first = programs[0]
-    if not all(_alike(first, other) for other in programs[1:]):
+    if not all(alike(first, other) for other in programs[1:]):
         first.notes.append(f"the calls depend on the number of examples: this is right for {ms[0]} examples only")
         return first
     every = [list(program.variables()) for program in programs]
@@ -176,7 +176,8 @@ def _number(values: Sequence[Any], ms: Sequence[int], program: Program) -> Any:
     return found
 
 
-def _alike(a: Program, b: Program) -> bool:
+def alike(a: Program, b: Program) -> bool:
+    """Whether programs make the same calls, of the same variables."""
     if len(a.calls) != len(b.calls) or len(a.inputs) != len(b.inputs):
         return False
     variables = dict(zip(b.variables(), a.variables(), strict=True))

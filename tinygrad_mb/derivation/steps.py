@@ -90,7 +90,7 @@ def _step(equation: Equation, formulas: Formulas, rules: _Rules) -> Step:
     everything = {symbol[v.index](): v for v in (equation.left, *operands)}
     return Step(
         name=symbol[equation.left.index](),
-        rule=rules.backward(equation.left) if equation.backward else rules.forward(equation.left),
+        rule=rules.backward(equation.left) if equation.backward else rules.forward(equation),
         formula=" = ".join([left, *right]),
         latex=" = ".join([left_latex, *right_latex]),
         shapes={name: tuple(v.shape) for name, v in everything.items()},
@@ -123,13 +123,14 @@ class _Rules:
         v = self.program.values.get(x)
         return x.shape if v is None else v.shape
 
-    def forward(self, v: Variable) -> str:
-        """The operation that made a value."""
+    def forward(self, equation: Equation) -> str:
+        """The operation that made a value; of one that only its formula has, what the formula is."""
+        v = equation.left
         for node in self.nodes:
             if self.program.values[node] is v and node.op is not None:
                 return node.op.name
-        made_by = [call.function.__name__ for call in self.program.calls if call.out is v]
-        return made_by[0] if made_by else "softmax"  # the only value that has a line and no call
+        made_by = (call.function.__name__ for call in self.program.calls if call.out is v)
+        return next(made_by, equation.forms[0].op)
 
     def backward(self, v: Variable) -> str:
         """The rules whose contributions are added up in a cotangent."""

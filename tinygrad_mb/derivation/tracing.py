@@ -23,6 +23,7 @@ from ..graph import Node, ancestors, differentiable_ancestors
 from ..modes import enable_grad, keep_values
 from ..pytrees import Nest
 from ..tensor import Tensor
+from .merging import merge_repeats
 from .program import Call, Program, Role, Variable
 from .watching import is_users, watch_locals
 
@@ -84,8 +85,13 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
     program.arguments[first] = nest.fill(program.inputs)
     batch = [_data(arg, name, writer) for arg, name in zip(args, others, strict=True)]
     names: dict[Variable, str] = {}
-    seen = watch_locals(_named_by(names))
-    with enable_grad(), keep_values(), _no_randomness((loss_fn, wrt, args)), seen, _constants(loss_fn):
+    with (
+        enable_grad(),
+        keep_values(),
+        _no_randomness((loss_fn, wrt, args)),
+        watch_locals(_naming(names, program.tables)),
+        _constants(loss_fn, program.tables),
+    ):
         loss = loss_fn(nest.fill(leaves, whole=True), *batch)
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         what = describe(loss, "an array") if hasattr(loss, "shape") else repr(loss)
@@ -104,6 +110,7 @@ def trace(loss_fn: Callable[..., Any], wrt: Any, args: Sequence[Any]) -> Program
             if node.name:
                 names[value.variable] = node.name
     program.loss = program.values[root]
+    merge_repeats(program, root, names)
     writer.role = "cotangent"
     seed = _written_one(writer, root)
     found = autodiff.gradient({root: seed}, differentiable_ancestors([root]))
@@ -186,13 +193,17 @@ def _variable_of(cotangent: Any, writer: Writer) -> Variable:
 # ---------------------------------------------------------------------------------------------- names
 
 
-def _named_by(names: dict[Variable, str]) -> Callable[[str, Any], None]:
-    """Notes the names of the local variables that hold traced arrays."""
+def _naming(names: dict[Variable, str], tables: list[tuple[str, Any]]) -> Callable[[str, Any], None]:
+    """Notes the names of the local variables that hold traced arrays, or tables that can be indexed by them."""
+    seen: set[tuple[str, int]] = set()
 
     def see(name: str, value: Any) -> None:
         traced = data_of(value)
         if isinstance(traced, Traced):
             names.setdefault(traced.variable, name)
+        elif type(value) is Constant and (name, id(value)) not in seen:
+            seen.add((name, id(value)))
+            tables.append((name, np.asarray(value)))
 
     return see
 
@@ -203,7 +214,7 @@ _ROLES = {
     "tanh": "h", "relu": "h", "sigmoid": "h", "softmax": "p", "log_softmax": "logp", "cross_entropy": "losses",
     "squared_error": "losses", "binary_cross_entropy": "losses",
 }  # fmt: skip
-RESERVED = frozenset({"np", "m", "len", "i", "j", "gradients"})  # what a printed function uses itself
+RESERVED = frozenset({"np", "m", "len", "erf", "i", "j", "gradients"})  # what a printed function uses itself
 
 
 def give_names(program: Program, names: dict[Variable, str]) -> None:
@@ -273,11 +284,15 @@ _CREATED_BY = ("eye", "identity", "array", "asarray", "diag")
 
 
 @contextmanager
-def _constants(loss_fn: Callable[..., Any]) -> Iterator[None]:
+def _constants(loss_fn: Callable[..., Any], named: list[tuple[str, Any]]) -> Iterator[None]:
     """Let constant arrays of the user's be indexed by traced ones: those of NumPy's functions and of the closure."""
     cells = [c for c in getattr(loss_fn, "__closure__", None) or () if type(_content(c)) is np.ndarray]
+    if cells:
+        free = zip(loss_fn.__code__.co_freevars, loss_fn.__closure__ or (), strict=True)
+        named += [(name, _content(cell)) for name, cell in free if type(_content(cell)) is np.ndarray]
     names = getattr(loss_fn, "__globals__", {})
     tables = {name: value for name, value in names.items() if type(value) is np.ndarray}
+    named += tables.items()
     functions = {name: getattr(np, name) for name in _CREATED_BY}
     for name, function in functions.items():
         setattr(np, name, _indexable(function))

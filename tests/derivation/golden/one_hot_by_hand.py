@@ -16,12 +16,12 @@ def gradients(params, x, y):
     loss = -((Y * np.log(p)).sum() / m)   # scalar: Σ over the m examples
 
     # backward
-    dz = (p - Y) / m                            # (m, 3)
-    dW2 = h.T @ dz                              # (4, m) @ (m, 3): Σ over the m examples
-    db2 = dz.sum(axis=0)                        # (m, 3) -> (3,): Σ over the m examples
-    dh = dz @ W2.T                              # (m, 3) @ (3, 4) -> (m, 4)
-    dz1 = dh * (z1 > 0) + 0.5 * dh * (z1 == 0)  # (m, 4)
-    dW1 = x.T @ dz1                             # (2, m) @ (m, 4): Σ over the m examples
-    db1 = dz1.sum(axis=0)                       # (m, 4) -> (4,): Σ over the m examples
+    dz = (p - Y) / m                         # (m, 3)
+    dW2 = h.T @ dz                           # (4, m) @ (m, 3): Σ over the m examples
+    db2 = dz.sum(axis=0)                     # (m, 3) -> (3,): Σ over the m examples
+    dh = dz @ W2.T                           # (m, 3) @ (3, 4) -> (m, 4)
+    dz1 = dh * ((z1 > 0) + 0.5 * (z1 == 0))  # (m, 4): ties share
+    dW1 = x.T @ dz1                          # (2, m) @ (m, 4): Σ over the m examples
+    db1 = dz1.sum(axis=0)                    # (m, 4) -> (4,): Σ over the m examples
 
     return loss, {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}

@@ -27,40 +27,42 @@ def found_axes(arrays: Sequence[Any], loss: Callable[[list[Any]], float]) -> tup
     loss; the first axes come first.  What is no such axis is found only where no other choice is.
     """
     usual = first_axes(arrays)
-    choices = _choices(arrays)
-    if usual not in choices:
-        choices.append(usual)
-    choices.sort(key=lambda axes: (sum(a is None for a in axes), axes != usual))
-    if len(choices) == 1:
+    found = [
+        axes for axes in choices(arrays) if all(a is not None for a, x in zip(axes, arrays, strict=True) if np.shape(x))
+    ]
+    if usual not in found:
+        found.append(usual)
+    found.sort(key=lambda axes: (axes.count(None), axes != usual))
+    if len(found) == 1:
         return usual, True
     value = loss(list(arrays))
-    even = [axes for axes in choices[:_MOST] if _is_even(arrays, axes, loss, value)]
+    even = [axes for axes in found[:_MOST] if is_even(arrays, axes, loss, value)]
     if not even:
         return usual, False
     rivals = [axes for axes in even if axes.count(None) == even[0].count(None)]
     return even[0], len(rivals) == 1
 
 
-def _choices(arrays: Sequence[Any]) -> list[Axes]:
-    """An axis of each array, all of the same length, in all ways there are."""
+def choices(arrays: Sequence[Any]) -> list[Axes]:
+    """Axes of one length, in each array one that has it, in all ways there are; those in most arrays come first."""
     shapes = [np.shape(x) for x in arrays]
-    lengths = set.intersection(*[set(shape) for shape in shapes if shape]) if any(shapes) else set()
     found: list[Axes] = []
-    for n in sorted(lengths - {1}):
+    for n in sorted({n for shape in shapes for n in shape} - {1}):
         ways: list[Axes] = [[k for k, length in enumerate(shape) if length == n] or [None] for shape in shapes]
         found += [list(axes) for axes in product(*ways)]
-    return found
+    return sorted(found, key=lambda axes: axes.count(None))
 
 
-def _is_even(arrays: Sequence[Any], axes: Axes, loss: Callable[[list[Any]], float], value: float) -> bool:
+def is_even(arrays: Sequence[Any], axes: Axes, loss: Callable[[list[Any]], float], value: float) -> bool:
     """Whether the loss stays as it is when the examples change places."""
     m = next((np.shape(x)[a] for x, a in zip(arrays, axes, strict=True) if a is not None), 1)
+    near = 1e-4 if getattr(value, "dtype", None) == np.float32 else 1e-10
     for places in (np.roll(np.arange(m), 1), np.random.default_rng(0).permutation(m)):
         try:
             other = loss(taken(arrays, axes, places))
         except (ValueError, TypeError, IndexError):
             return False
-        if not np.isclose(other, value, 1e-10, 0):
+        if not np.isclose(other, value, near, 0, equal_nan=True):
             return False
     return True
 
