@@ -37,6 +37,7 @@ class _Play:
         for k, edge in enumerate(view.edges):
             self.into.setdefault(edge.target, []).append((f"e{k}", edge))
         self.totals: dict[str, Any] = {}  # what is passed back along edges
+        self.rules: dict[Any, str] = {}
 
     def json(self) -> Json:
         twins = self._twins()
@@ -96,9 +97,7 @@ class _Play:
         array = np.asarray(array)
         if array.dtype.kind not in "fiub":
             return None
-        axis = self._told_apart(axis, array.shape)
-        each = None if axis is None else [_norm(part) for part in np.moveaxis(array, axis, 0)]
-        return _described(array, axis, each)
+        return _described(array, self._told_apart(axis, array.shape))
 
     def _twins(self) -> dict[str, dict[str, tuple[str, int]]]:
         """For boxes of later turns of what is repeated: the box of the first turn, and the turn."""
@@ -142,7 +141,7 @@ class _Play:
             "uses": max(len(edge.uses), 1),
             "sum": None if badge is None else {"count": badge.count, "axis": badge.axis},
             "all_sums": len(sums) == len(carrying),
-            "rule": self.words.rule(carrying[0]) if len(carrying) == 1 else "",
+            "rule": self._rule(carrying[0]) if len(carrying) == 1 else "",
             "passed": None,
             "contributions": None,
         }
@@ -160,6 +159,22 @@ class _Play:
         step = self.facts.step(node)
         return next((use for use in step.passed if use.rule.position == position), None) if step is not None else None
 
+    def _rule(self, use: Use) -> str:
+        """The formula of a use, which is read once for all that are alike."""
+
+        def told(x: Any) -> Any:
+            return (self.words.label(self.facts.original(x)), x.shape, x.dtype) if isinstance(x, Node) else (type(x), x)
+
+        inputs = use.node.inputs
+        same = tuple([inputs.index(x) for x in inputs])
+        key = use.node.op, use.rule.position, use.summed, use.node.params, told(use.node), same, *map(told, inputs)
+        try:
+            if key not in self.rules:
+                self.rules[key] = self.words.rule(use)
+            return self.rules[key]
+        except TypeError:  # an array, or a slice, among the options
+            return self.words.rule(use)
+
     def _total(self, use: Use) -> Any:
         """What is passed back by one use, summed over the examples where the operand is the same for all of them."""
         step = self.facts.step(self.facts.original(use.node))
@@ -176,8 +191,7 @@ class _Play:
         count = self.facts.examples
         if count * math.prod(shape) > _ROOM:
             return None
-        parts = [sum(np.asarray(use.of_example(k)) for use in uses) for k in range(count)]
-        return _described(np.stack(parts), 0, [_norm(part) for part in parts])
+        return _described(np.stack([sum(np.asarray(use.of_example(k)) for use in uses) for k in range(count)]), 0)
 
     # ------------------------------------------------------------------------------------------- steps
 
@@ -216,9 +230,11 @@ class _Play:
         return steps
 
 
-def _described(array: Any, axis: int | None, each: list[Any] | None) -> Json:
+def _described(array: Any, axis: int | None) -> Json:
     with np.errstate(all="ignore"):
         real = array.astype(float)
+        squares = np.square(real)
+        norms = None if axis is None else np.sqrt(squares.sum(axis=tuple([k for k in range(array.ndim) if k != axis])))
         few = [_plain(x) for x in real.reshape(-1).tolist()] if array.size <= FEW else None
         some = array.size > 0
         return {
@@ -227,15 +243,10 @@ def _described(array: Any, axis: int | None, each: list[Any] | None) -> Json:
             "min": _plain(real.min()) if some else None,
             "max": _plain(real.max()) if some else None,
             "mean": _plain(real.mean()) if some else None,
-            "norm": _norm(real),
+            "norm": _plain(np.sqrt(squares.sum())),
             "numbers": few,
-            "each": each,
+            "each": None if norms is None else [_plain(x) for x in norms],
         }
-
-
-def _norm(array: Any) -> float | str:
-    with np.errstate(all="ignore"):
-        return _plain(np.sqrt(np.square(array.astype(float)).sum()))
 
 
 def _plain(x: Any) -> float | str:

@@ -97,7 +97,8 @@ class Sides:
             value = self._value(node)
             lines = (Line(f"{alike} alike, the first is shown", "note"),) if alike > 1 else value.lines
             side = value._replace(title=title, named=named, lines=lines)
-            delta = self._delta(node)._replace(title=slope) if slope else Side("", False)
+            wanted = slope and self.options.view != "forward"
+            delta = self._delta(node)._replace(title=slope) if wanted else Side("", False)
         if self.options.view == "both":
             return (side, delta)
         return (delta,) if self.options.view == "backward" else (side,)

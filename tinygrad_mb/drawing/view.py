@@ -228,8 +228,9 @@ class _Builder:
             edge = self.edges[source, target, loop] = Edge(source, target, False, False, loop=loop)
         edge.uses += uses
         for node, position in uses:
-            edge.carries |= node.plan is not None and any(rule.position == position for rule in node.plan.rules)
-            edge.examples |= self.facts.axis(node.inputs[position]) is not None
+            if not edge.carries and node.plan is not None:
+                edge.carries = any(rule.position == position for rule in node.plan.rules)
+            edge.examples = edge.examples or self.facts.axis(node.inputs[position]) is not None
 
     def _badge(self, uses: list[tuple[Node, int]]) -> Badge | None:
         """The sum over examples that backward makes at some uses."""
