@@ -107,7 +107,7 @@ def main() -> None:
         found: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(ROUNDS):
             for side, seconds in found.items():
-                if seconds[-1:] not in ([float("inf")],):
+                if float("inf") not in seconds:
                     seconds.append(measure(side, name))
         cells = []
         for seconds in found.values():

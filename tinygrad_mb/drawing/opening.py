@@ -36,12 +36,8 @@ def opened(
     spans = {group.span for group in _groups(fold(nodes, depth=depth, limit=limit, unfold=unfold).root) if group.folded}
     groups = list(_groups(whole.root))
     room -= len(set(whole.shown.values()))
-    opening = Opening(
-        Folding(whole.root, dict(whole.shown), {}, dict(whole.path), [*whole.notes]),
-        set(),
-        {group for group in groups if group.folded or group.span in spans},
-        {},
-    )
+    turns_of, whole.turns = whole.turns, {}
+    opening = Opening(whole, set(), {group for group in groups if group.folded or group.span in spans}, {})
     for group in groups:
         length = (group.span[1] - group.span[0]) // max(len(group.turns), 1)
         cost = group.span[1] - group.span[0] - length
@@ -50,12 +46,12 @@ def opened(
             _open(group, length, opening)
     closed = [group for group in groups if group.kind == "repeat" and group not in opening.repeats]
     if not closed and not any(group.folded for group in groups if group.kind != "repeat"):
-        opening.folding.notes.clear()  # there is nothing that the page cannot unfold
-    for node, turns in whole.turns.items():
+        whole.notes.clear()  # there is nothing that the page cannot unfold
+    for node, turns in turns_of.items():
         still = {group: turn for group, turn in turns.items() if group in closed}
         later = any(turn for group, turn in turns.items() if group in opening.repeats)
         if still and not later:
-            opening.folding.turns[node] = still
+            whole.turns[node] = still
     return opening
 
 
