@@ -234,6 +234,7 @@ FACTOR = 3.0
     (lambda g, x: g * 2 if x.ndim else g + g + g, "2 δ"),
     (lambda g, x, out, k: g * (k * out + (1 - k * out) / (1 + np.exp(-k * x))), "δ ⊙ (2 h + (1 − 2 h) ⊙ σ(2 z))"),
     (lambda g, x: np.where(x > 0, 0, g), "δ ⊙ [z ≤ 0]"),
+    (lambda g, x: np.where(x, g, 0), "δ ⊙ [z ≠ 0]"),  # and not δ ⊙ z
     (lambda g, x: g * (x // 1), "δ ⊙ floor_divide(z, 1)"),
     (lambda g, x: 0 * x, "0"),
     (by_hand, "2 δ ⊙ z²"),

@@ -61,6 +61,8 @@ def where(condition: Expr, x: Expr, y: Expr) -> Expr:
     """One or the other; a choice against zero is a product with the condition."""
     if is_number(condition):
         return broadcast(y if is_number(condition, 0) else x, np.broadcast_shapes(x.shape, y.shape))
+    if condition.op == "variable" and condition.payload.dtype.kind != "b":
+        condition = compare("!=", condition, ZERO)
     if condition.op == "apply" and condition.data == "isfinite" and condition.args[0] == x:
         return x
     if condition.op == "compare" and condition.args[0] == y and is_number(x, 0):
