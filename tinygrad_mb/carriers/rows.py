@@ -84,6 +84,12 @@ class Rows(Carrier):
         before = array.shape[axis] // max(self._examples * self._after, 1)
         return array.reshape((*array.shape[:axis], before, self._examples, self._after, *array.shape[axis + 1 :]))
 
+    def own(self, array: Any, example: int) -> Any:
+        """One example's places of an array in which the examples stand as in this one."""
+        axis = self._axis
+        own = self.apart(array, axis).take(example, axis + 1)
+        return own.reshape([n for k, n in enumerate(own.shape) if k not in (axis, axis + 1) or n != 1])
+
     def is_plain(self) -> bool:
         """Whether the numbers are an ordinary array, and not one of an outer level."""
         return isinstance(self._data, np.ndarray)

@@ -118,9 +118,7 @@ class Step:
     def of_example(self, example: int) -> Any:
         """One example's own places of the δ."""
         assert self.places is not None
-        axis = self.places.axis
-        own = self.places.apart(self.delta, axis).take(example, axis + 1)
-        return own.reshape([n for k, n in enumerate(own.shape) if k not in (axis, axis + 1) or n != 1])
+        return self.places.own(self.delta, example)
 
 
 class Walk:

@@ -46,6 +46,7 @@ class Facts:
     recorded  whether the graph was made for the picture, so that its gradients are nobody else's
     examples  how many examples there are, if that is known; 0 if they are not told apart
     reason    why they are not, in that case
+    failed    whether backward does not run
     numbers   whether the cotangents' numbers are known, and not only their shapes
     sums      where backward adds up over the examples: by operation and the position of the operand
     """
@@ -61,6 +62,7 @@ class Facts:
         self.nodes = ancestors(*roots)[::-1]
         self.data, self.recorded = list(data), recorded
         self.examples, self.reason, self.numbers = 0, "nothing here requires a gradient", True
+        self.failed = False
         self.sums: dict[tuple[Node, int], Sum] = {}
         self.reductions: set[Node] = set()
         self._steps: dict[Node, Step] = {}
@@ -108,7 +110,7 @@ class Facts:
             with np.errstate(all="ignore"):  # forward has said what there is to say
                 walk = Walk(*starts, examples=examples)
         except Exception as error:  # a picture is wanted also where backward fails
-            self.reason, self.numbers = f"backward does not run: {error}", False
+            self.failed, self.reason, self.numbers = True, f"backward does not run: {error}", False
             return
         self.examples, self.reason = walk.examples, walk.reason
         for twin, step in walk.steps.items():
@@ -253,9 +255,7 @@ class Facts:
         places = self._places_in(node, beside)
         if places is None or array is None:
             return array
-        axis = places.axis
-        own = places.apart(array, axis).take(example, axis + 1)
-        return own.reshape([n for k, n in enumerate(own.shape) if k not in (axis, axis + 1) or n != 1])
+        return places.own(array, example)
 
     def _places_in(self, node: Node, beside: Any) -> Rows | None:
         if beside is None:

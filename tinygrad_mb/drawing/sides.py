@@ -128,7 +128,7 @@ class Sides:
 
     def _value(self, node: Node) -> Side:
         facts, options = self.facts, self.options
-        text = "" if node.op is None else self._call(node)
+        text = "" if node.op is None else self.call(node)
         lines = []
         if node in facts.reductions and facts.examples:
             verb = _VERBS.get(node.op.name if node.op is not None else "", "")
@@ -152,7 +152,7 @@ class Sides:
             title = f"{label} = {text}"
         return Side(title, bool(node.name), text if node.name else "", self._shape(node), tuple(lines), tuple(grids))
 
-    def _call(self, node: Node) -> str:
+    def call(self, node: Node) -> str:
         """The call that made a value; vmap's own operations in words."""
         assert node.op is not None
         operands = self._inside(node)
@@ -196,7 +196,8 @@ class Sides:
     def _delta(self, node: Node) -> Side:
         step = self.facts.step(node)
         if step is None:
-            return Side("", False, lines=(Line("no gradient flows here", "note"),))
+            text = "backward does not run" if self.facts.failed else "no gradient flows here"
+            return Side("", False, lines=(Line(text, "note"),))
         parts = Counter(["1"] if node in self.facts.roots else [])
         for use in step.received:
             if len(parts) > _MOST_USES:
