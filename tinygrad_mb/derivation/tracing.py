@@ -226,8 +226,7 @@ _NOT_USERS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 def _is_users(frame: FrameType) -> bool:
     if frame.f_code.co_filename.startswith(_NOT_USERS):
         return False
-    room = frame.f_globals.get("__name__", "").partition(".")[0]
-    return room == "__main__" or room not in {*sys.stdlib_module_names, __name__.partition(".")[0]}
+    return frame.f_globals.get("__name__", "").partition(".")[0] not in sys.stdlib_module_names - {"__main__"}
 
 
 _PRODUCTS = ("matmul", "linear", "conv2d")
