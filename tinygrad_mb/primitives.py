@@ -264,7 +264,7 @@ def binder(
             theirs = MappingProxyType({})
         if not ours.keys() <= theirs.keys():  # or an older NumPy has another name for one
             theirs = MappingProxyType({**ours, "options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)})
-    namespace: dict[str, Any] = {"__name__": __name__, "refuse__": refuse_argument, "unset__": UNSET}
+    namespace: dict[str, Any] = {"refuse__": refuse_argument, "unset__": UNSET}
     code, lines = [], []
     for p in theirs.values():
         default = ours.get(p.name, p).default
@@ -284,7 +284,8 @@ def binder(
                 lines.append(f"if {p.name} is unset__: {p.name} = _{p.name}")
     lines.append(f"return ({''.join(n + ', ' for n in ours)})")
     function = name if name.isidentifier() else "call"  # Python's own messages about wrong arguments name it
-    exec(f"def {function}({', '.join(code)}):\n    " + "\n    ".join(lines), namespace)
+    text = f"def {function}({', '.join(code)}):\n    " + "\n    ".join(lines)
+    exec(compile(text, f"{__file__}: binder", "exec"), namespace)  # a file of ours, for those who look for the user's
     return tuple(ours), namespace[function]
 
 

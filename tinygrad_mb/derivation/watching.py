@@ -39,5 +39,4 @@ def is_users(frame: FrameType) -> bool:
     """Whether a frame is of the user's own code: not of this package, of NumPy, or of the standard library."""
     if frame.f_code.co_filename.startswith(_NOT_USERS):
         return False
-    room = frame.f_globals.get("__name__", "").partition(".")[0]
-    return room == "__main__" or room not in {*sys.stdlib_module_names, __name__.partition(".")[0]}
+    return frame.f_globals.get("__name__", "").partition(".")[0] not in sys.stdlib_module_names - {"__main__"}
