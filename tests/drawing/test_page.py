@@ -289,3 +289,81 @@ def test_two_thousand_boxes(load):
     assert page.locator("#hits").text_content() == "166 hits"  # the first sine is of data alone
     go(page, page.locator("#slider").get_attribute("max"))
     assert page.locator("#parameters .complete").count() == len({(7 * k) % 80 for k in range(500) if k % 3})
+
+
+# ------------------------------------------------------------------------------------------------ what it says
+
+
+def linear(params, x, y):
+    return np.square(x @ params["w"] + params["b"] - y).mean()
+
+
+def line():
+    rng = np.random.default_rng(0)
+    return {"w": rng.normal(size=3), "b": np.zeros(())}, rng.normal(size=(4, 3)), rng.normal(size=4)
+
+
+def test_rules_call_values_without_names_by_their_numbers(load):
+    page = load(tg.draw(linear, *line()))
+    rules = page.evaluate("data.edges.map((edge) => edge.rule)")
+    assert not any("·" in rule for rule in rules)
+    go(page, steps(page, "backward")["square(·)"])
+    number = page.evaluate("(id) => data.boxes[id].number", titled(page, "· - y"))
+    assert page.locator("#step .passed code").first.text_content() == f"2 δ ⊙ #{number}"
+    where = page.locator("#step .where").text_content()
+    assert where == f"#{number} = #{page.evaluate('(id) => data.boxes[id].number', titled(page, '· + b'))} - y"
+    page.keyboard.press("/")
+    page.keyboard.type(f"#{number}")
+    page.keyboard.press("Enter")
+    assert page.locator(".found").get_attribute("id") == titled(page, "· - y")
+
+
+def test_the_page_says_whose_the_numbers_are_when_an_example_is_chosen(load):
+    page = load(tg.draw(linear, *line()))
+    box = page.locator(f"#{titled(page, '· - y')}")
+    before = box.text_content()
+    assert page.locator(".own-numbers").count() == 0
+    page.locator("#example").fill("1")
+    said = page.locator(".own-numbers").text_content()
+    assert "those of example 1; boxes in the picture keep those of all" in said
+    assert box.text_content() == before
+    page.keyboard.press("Escape")
+    page.locator("#example-all").click()
+    assert page.locator(".own-numbers").count() == 0
+
+
+def untold():
+    w = tg.Tensor(np.ones(2), requires_grad=True, name="w")
+    return np.square(w).sum() * np.square(tg.Tensor(np.ones((3, 2)), name="x")).sum()
+
+
+def several():
+    w = tg.Tensor(np.ones(3), requires_grad=True, name="w")
+    return (w * 2.0).sum(), np.square(w).sum()
+
+
+@pytest.mark.parametrize(
+    ("make", "note", "whose"),
+    [
+        (lambda: (untold(),), "examples are not told apart", None),
+        (several, "gradients are those of the sum of all results", "the sum of all results"),
+        (
+            lambda: (tg.Tensor(np.ones(3), requires_grad=True, name="w") * 2.0,),
+            "examples are not told apart",
+            "the sum of all numbers of the result",
+        ),
+    ],
+    ids=["not told apart", "several results", "no scalar"],
+)
+def test_notes_can_be_read_at_every_step_and_no_gradient_is_complete(load, make, note, whose):
+    page = load(tg.draw(*make()))
+    last = page.evaluate("data.steps.length")
+    for position in (0, last):
+        go(page, position)
+        notes = page.locator("#parameters .note").all_text_contents()
+        assert notes == ([] if whose is None else [f"gradients are those of {whose}"])
+    assert running(page, "w") is not None
+    assert page.locator(".complete").count() == 0
+    assert "complete" not in page.locator("#parameters").inner_text()
+    page.keyboard.press("?")
+    assert note in page.locator("#help-notes").inner_text()

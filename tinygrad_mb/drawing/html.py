@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
 from string import Template
@@ -42,9 +43,28 @@ def html(title: str, facts: Facts, options: Options, marked: Callable[[View], Vi
     opening = opened(nodes, options.depth, options.limit, options.unfold)
     shown = options._replace(view="forward", example=None, contributions=False)
     picture = marked(view(facts, shown, opening.folding))
+    known = played(picture, facts, opening)
+    _make_room(picture, known)
     svg = render.run(digraph(picture).source, "svg", time_limit).decode()
     name = facts.roots[0].name if len(facts.roots) == 1 else None
-    return page(svg, {"title": name or title, "example": options.example, **played(picture, facts, opening)})
+    return page(svg, {"title": name or title, "example": options.example, **known})
+
+
+def _make_room(picture: View, known: dict[str, Any]) -> None:
+    """Badges of a first turn as wide as they are when it stands for all turns."""
+
+    def first(box: str) -> str:
+        while twins := known["boxes"][box]["twins"]:
+            box = next(iter(twins.values()))[0]
+        return box
+
+    places = [(known["boxes"][edge.source]["stub_of"] or edge.source, first(edge.target)) for edge in picture.edges]
+    uses: Counter[tuple[str, str]] = Counter()
+    for place, edge in zip(places, picture.edges, strict=True):
+        uses[place] += edge.badge.uses if edge.badge is not None else 0
+    for place, edge in zip(places, picture.edges, strict=True):
+        if edge.badge is not None and edge.target == place[1]:
+            edge.badge = edge.badge._replace(uses=uses[place])
 
 
 def page(svg: str, data: dict[str, Any]) -> str:

@@ -33,11 +33,12 @@ def opened(
     """Everything up to ``room`` operations; what a picture with these options folds is folded at first."""
     room = max(room, limit)
     whole = fold(nodes, limit=room, unfold=unfold)
-    spans = {group.span for group in _groups(fold(nodes, depth=depth, limit=limit, unfold=unfold).root) if group.folded}
+    picture = fold(nodes, depth=depth, limit=limit, unfold=unfold)
+    folded = {_place(group) for group in _groups(picture.root) if group.folded}
     groups = list(_groups(whole.root))
     room -= len(set(whole.shown.values()))
     turns_of, whole.turns = whole.turns, {}
-    opening = Opening(whole, set(), {group for group in groups if group.folded or group.span in spans}, {})
+    opening = Opening(whole, set(), {group for group in groups if group.folded or _place(group) in folded}, {})
     for group in groups:
         length = (group.span[1] - group.span[0]) // max(len(group.turns), 1)
         cost = group.span[1] - group.span[0] - length
@@ -53,6 +54,11 @@ def opened(
         if still and not later:
             whole.turns[node] = still
     return opening
+
+
+def _place(group: Group) -> tuple[str, str, tuple[int, int]]:
+    """What is the same for a group in two foldings: a repetition may be all that there is in a module."""
+    return group.kind, group.scope, group.span
 
 
 def _groups(root: Group) -> Iterator[Group]:

@@ -14,7 +14,7 @@ from ..graph import Node
 from .facts import Facts
 from .opening import Opening
 from .sides import Options, Sides
-from .view import Box, Edge, View
+from .view import Box, Edge, View, gradients_of
 
 FEW = 400  # numbers of an array that the page has; of more it has statistics
 _ROOM = 1 << 22  # numbers of the examples' contributions that are looked at one by one
@@ -30,7 +30,7 @@ def played(view: View, facts: Facts, opening: Opening) -> Json:
 class _Play:
     def __init__(self, view: View, facts: Facts, opening: Opening) -> None:
         self.view, self.facts, self.opening = view, facts, opening
-        self.words = Sides(facts, opening.folding, Options())
+        self.words = Sides(facts, opening.folding, Options(view="both"))  # in which all values have names
         self.frames = {frame.group: frame.id for frame in view.frames}
         self.leaves: dict[Any, str] = {}  # the first box of each leaf
         self.into: dict[str, list[tuple[str, Edge]]] = {}  # the edges into each box, with their ids
@@ -61,6 +61,7 @@ class _Play:
             },
             "steps": [*self._forward(), *self._backward()],
             "notes": self.view.notes,
+            "gradients_of": gradients_of(self.facts),
         }
 
     # ------------------------------------------------------------------------------------------- boxes
@@ -76,7 +77,10 @@ class _Play:
         return {
             "kind": box.kind,
             "title": (node.name if box.array is None else None) or side.title,
-            "formula": side.formula,
+            "formula": self.words.call(node)
+            if box.array is None and box.kind in ("operation", "output") and node.op
+            else side.formula,
+            "number": self.words.number[node] if box.array is None else None,
             "op": node.op.name if node.op is not None and box.array is None else "",
             "shape": list(shape),
             "axis": self._told_apart(axis, shape),
@@ -139,7 +143,7 @@ class _Play:
             "carries": edge.carries,
             "examples": edge.examples,
             "uses": max(len(edge.uses), 1),
-            "sum": None if badge is None else {"count": badge.count, "axis": badge.axis},
+            "sum": None if badge is None else {"count": badge.count, "axis": badge.axis, "uses": badge.uses},
             "all_sums": len(sums) == len(carrying),
             "rule": self._rule(carrying[0]) if len(carrying) == 1 else "",
             "passed": None,

@@ -114,6 +114,13 @@ def view(facts: Facts, options: Options = _DEFAULT, folding: Folding | None = No
     return _Builder(facts, folding, options).view()
 
 
+def gradients_of(facts: Facts) -> str:
+    """What gradients are those of, where that is not the result itself."""
+    if len(facts.roots) > 1:
+        return "the sum of all results"
+    return "the sum of all numbers of the result" if facts.roots and facts.roots[0].shape else ""
+
+
 class _Builder:
     def __init__(self, facts: Facts, folding: Folding, options: Options) -> None:
         self.facts, self.folding, self.options = facts, folding, options
@@ -142,12 +149,11 @@ class _Builder:
         for edge in self.edges.values():
             edge.badge = self._badge(edge.uses)
         notes = list(folding.notes)
-        if len(facts.roots) > 1:
-            notes.append("gradients are those of the sum of all results")
+        whose = gradients_of(facts)
+        if whose and (len(facts.roots) > 1 or self.options.view != "forward"):
+            notes.append(f"gradients are those of {whose}")
         if self.options.example is not None:
             notes.append(f"example {self.options.example} of m={facts.examples}: its own numbers, its part of each sum")
-        if len(facts.roots) == 1 and facts.roots[0].shape and self.options.view != "forward":
-            notes.append("gradients are those of the sum of all numbers of the result")
         if not facts.examples and not facts.sums and any(node.shape for node in facts.nodes):
             notes.append(f"examples are not told apart: {facts.reason}")
         order = sorted(self.boxes.values(), key=self._order)

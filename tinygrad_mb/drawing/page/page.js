@@ -12,12 +12,26 @@ const ofLeaf = (id) => data.boxes[id].stub_of || id;
 
 // ------------------------------------------------------------------------------------------------------------ cards
 
+const numbered = new Map(Object.values(data.boxes).filter((box) => !box.stub_of).map((box) => [box.number, box]));
+
+/** What a value is called in formulas if it has no name, or shares it. */
+const numberOf = (fact) => (fact.kind === "operation" || fact.kind === "output" ? ` #${fact.number}` : "");
+
+/** What the numbers in a formula stand for. */
+function operandsOf(formula) {
+  const values = [...new Set([...formula.matchAll(/(?<!\w)#(\d+)/g)].map((found) => Number(found[1])))];
+  return values.filter((number) => numbered.has(number)).map((number) => {
+    const { title, formula: how } = numbered.get(number);
+    return element("p", { class: "quiet where" }, element("code", {}, `#${number} = ${shortened(how || title, 80)}`));
+  });
+}
+
 /** What an edge hands back, in words and numbers. */
 function passedView(edge) {
   const source = data.boxes[edge.source];
-  const head = element("p", {}, "to ", element("b", {}, shortened(source.title, 40)),
+  const head = element("p", {}, "to ", element("b", {}, shortened(source.title, 40)), numberOf(source),
     ...(edge.rule ? [" by ", element("code", {}, edge.rule)] : []));
-  const made = element("div", { class: "passed", "data-edge": edge.id }, head);
+  const made = element("div", { class: "passed", "data-edge": edge.id }, head, ...operandsOf(edge.rule));
   if (edge.sum) {
     const along = edge.sum.axis === null ? "" : `, which stand along axis ${edge.sum.axis} of δ`;
     head.append(element("span", { class: "badge" }, `Σ ${edge.sum.count} examples`), element("span", { class: "quiet" }, along));
@@ -52,7 +66,7 @@ function headOf(fact) {
   const axis = fact.value ? fact.value.axis : fact.axis;
   const made = element("div", {}, element("h3", {}, shortened(fact.title, 200)));
   if (fact.formula && fact.formula !== fact.title) made.append(element("p", {}, element("code", {}, fact.formula)));
-  made.append(element("p", { class: "quiet" }, `${fact.kind}, `, shapeText(fact.shape, axis)));
+  made.append(element("p", { class: "quiet" }, `${fact.kind}${numberOf(fact)}, `, shapeText(fact.shape, axis)));
   return made;
 }
 
@@ -212,28 +226,36 @@ function showStep() {
       carrying.forEach((edge) => made.push(passedView(edge)));
     } else if (fact.value) made.push(titled("value", fact.value, state.example));
   }
+  if (state.example !== null) {
+    made.splice(1, 0, element("p", { class: "quiet own-numbers" },
+      `Here the numbers are those of example ${state.example}; boxes in the picture keep those of all.`));
+  }
   $("step").replaceChildren(...made);
   $("step").scrollTop = 0;
 }
 
+const toldApart = data.examples > 0 || data.edges.some((edge) => edge.sum);
+
 function showParameters() {
   const rows = [element("h2", {}, "Gradients so far")];
+  if (data.gradients_of) rows.push(element("p", { class: "note" }, `gradients are those of ${data.gradients_of}`));
   for (const [id, grown] of growth) {
     const fact = data.boxes[id];
     const all = uses.get(id) || [];
     const arrived = grown.filter(({ step }) => step <= state.step);
     const latest = arrived[arrived.length - 1];
     const done = arrived.length > 0 && arrived.length === grown.length;
+    const complete = done && !data.gradients_of && toldApart;
     const used = new Set(steps.slice(forwardSteps, Math.max(state.step, forwardSteps)).flatMap((step) => step.edges));
     const come = all.filter((edge) => used.has(edge.id));
     const count = (edges) => edges.reduce((sum, edge) => sum + edge.uses, 0);
     const sums = come.reduce((sum, edge) => sum + edge.uses * (edge.sum ? edge.sum.count : 1), 0);
     const note = !come.length ? "nothing has arrived"
-      : `${count(come)} of ${count(all)} ${count(all) === 1 ? "use" : "uses"}, ${sums} contribution${sums === 1 ? "" : "s"}${done ? ": complete" : ""}`;
+      : `${count(come)} of ${count(all)} ${count(all) === 1 ? "use" : "uses"}, ${sums} contribution${sums === 1 ? "" : "s"}${complete ? ": complete" : ""}`;
     const row = element("div", { class: "parameter", "data-parameter": id },
       element("h3", {}, shortened(fact.title, 40), " ", shapeText(fact.shape, null)), element("p", { class: "quiet" }, note));
     row.classList.toggle("grows", latest !== undefined && latest.step === state.step);
-    row.classList.toggle("complete", done);
+    row.classList.toggle("complete", complete);
     if (latest) row.append(element("div", { class: "running" }, numbersView(latest.numbers)));
     const own = state.example === null || !done ? null : contributionTo(id, state.example);
     if (own) {
@@ -291,7 +313,7 @@ const nextExample = (by) => choose(state.example === null ? (by > 0 ? 0 : data.e
 
 function search(text) {
   const wanted = text.trim().toLowerCase();
-  const matches = ({ fact }) => [fact.title, fact.formula, fact.op, fact.kind].some((has) => has && has.toLowerCase().includes(wanted));
+  const matches = ({ fact }) => [fact.title, fact.formula, fact.op, fact.kind, `#${fact.number}`].some((has) => has && has.toLowerCase().includes(wanted));
   const isTwin = ({ id }) => picture.boxes.has(picture.stands.get(id)) && picture.stands.get(id) !== id;
   const boxes = [...picture.boxes.values()].sort((a, b) => a.fact.order - b.fact.order);
   state.hits = wanted ? boxes.filter((box) => matches(box) && !isTwin(box)).map((box) => box.id) : [];
@@ -315,7 +337,7 @@ function nextHit(by) {
   state.hit = (state.hit + by + state.hits.length + (state.hit < 0 && by < 0 ? 1 : 0)) % state.hits.length;
   const id = state.hits[state.hit];
   picture.unfoldAround(id);
-  picture.reveal(id);
+  picture.reveal(id, true);
   markHits();
   showCard(picture.elementOf(id));
 }
@@ -363,7 +385,7 @@ stage.addEventListener("pointerleave", () => showCard(null));
 stage.addEventListener("focusin", (event) => {
   stage.scrollTo(0, 0);
   if (!event.target.matches(":focus-visible")) return;
-  if (picture.boxes.has(event.target.id)) picture.reveal(event.target.id);
+  if (picture.boxes.has(event.target.id)) picture.reveal(event.target.id, true);
   if (event.target !== stage) showCard(shownAt(event));
 });
 stage.addEventListener("focusout", () => showCard(null));
@@ -442,7 +464,10 @@ if (data.examples) {
 }
 if (data.examples) choose(data.example);
 go(0);
-picture.fit(0.75);
+picture.onFit = (whole) => { $("hint").hidden = whole; };
+picture.fit(UNREADABLE);
+$("help-notes").append(...data.notes.map((note) => element("li", {}, note)));
+$("help-notes").hidden = !data.notes.length;
 requestAnimationFrame(() => {
   picture.svg.classList.toggle("calm", picture.boxes.size <= 500);  // few enough to glide when frames are folded
   document.body.classList.add("ready");

@@ -2,7 +2,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLUMNS = 8;  // the size of letters in tables of numbers, which are no lines
-const UNREADABLE = 0.25;
+const UNREADABLE = 0.55;  // letters of less than 6 pixels
+const READABLE = 0.8;
 const AROUND = 9;  // room around boxes that stays as it is: borders of frames and heads of arrows stand in it
 
 function drawn(tag, attributes = {}, text = null) {
@@ -168,7 +169,11 @@ class Picture {
       if (parts.filter((one) => one.tagName === "text").length === 1) this.centre(label, rect);
     }
     g.classList.toggle("carries", fact.carries);
-    this.edges.set(fact.id, { id: fact.id, fact, g, label, rect, points: flattened(path.getAttribute("d")),
+    g.dataset.edge = fact.id;
+    const text = fact.sum && label && label.querySelector("tspan");
+    const badge = text && { text, shapes: label.querySelectorAll("path, polygon, polyline"), widest: text.textContent.length,
+      short: text.textContent.replace(/ × \d+ uses$/, "") };
+    this.edges.set(fact.id, { id: fact.id, fact, g, label, badge, rect, points: flattened(path.getAttribute("d")),
       drawn: this.drawing(lines) });
   }
 
@@ -226,7 +231,7 @@ class Picture {
   foldAll(folded) {
     this.folded = new Set(folded ? this.clusters.keys() : []);
     this.layout();
-    this.fit(0.3);
+    this.fit(UNREADABLE);
   }
 
   screenRect(cluster) {
@@ -281,6 +286,7 @@ class Picture {
       if (!frames.has(id)) continue;
       move(cluster);
       if (titleRect) title.forEach((one) => shift(one, titleRect));
+      if (cluster.fact.kind === "repeat") title.slice(1).forEach((one) => show(one, folded));  // that the first is shown
       button.style.transform = `translate(${mapX(rect.x1) - 14}px, ${mapY(rect.y0)}px)`;
       button.lastChild.setAttribute("d", folded ? "M-4,0 H4 M0,-4 V4" : "M-4,0 H4");
       g.setAttribute("aria-expanded", String(!folded));
@@ -302,21 +308,22 @@ class Picture {
     this.drawnAs = new Map();
     const between = new Map();
     for (const { id, fact, g } of whole) {
-      between.set(`${fact.source} ${fact.target}`, g);
+      between.set(`${fact.source} ${fact.target} false`, g);
       this.drawnAs.set(id, g);
     }
     for (const edge of edges) {
       if (this.drawnAs.has(edge.id)) continue;
       const [source, target] = [this.stands.get(edge.fact.source), this.stands.get(edge.fact.target)];
-      if (source === target || !this.places.has(source) || !this.places.has(target)) continue;
-      const key = `${source} ${target}`;
+      const again = this.returns(edge);
+      if ((source === target && (!again || this.clusters.has(source))) || !this.places.has(source) || !this.places.has(target)) continue;
+      const key = `${source} ${target} ${again}`;
       let line = between.get(key);
       if (!line) {
         line = drawn("g", { class: "edge joined", "data-source": source, "data-target": target, "data-count": 0 });
-        const again = this.returns(edge);
+        line.append(drawn("path", { "marker-end": "url(#head)", fill: "none" }));
         if (again) line.classList.add("again");
-        line.append(drawn("path", { d: again ? this.loop(source, target) : this.route(edge, source, target, mapX, mapY),
-          "marker-end": "url(#head)", fill: "none" }));
+        if (again) this.loop(line, source, target);
+        else line.firstChild.setAttribute("d", this.route(edge, source, target, mapX, mapY));
         this.joined.append(line);
         between.set(key, line);
       }
@@ -324,27 +331,48 @@ class Picture {
       for (const name of ["carries", "examples"]) if (edge.fact[name]) line.classList.add(name);
       this.drawnAs.set(edge.id, line);
     }
+    this.count(edges);
+  }
+
+  /** Badges say how many uses of the same parameter they stand for. */
+  count(edges) {
+    const uses = new Map();
+    const leaf = ({ source }) => this.data.boxes[source].stub_of || source;
+    const key = (edge) => `${this.drawnAs.get(edge.id).dataset.edge} ${leaf(edge.fact)}`;
+    const counted = edges.filter((edge) => edge.fact.sum && this.drawnAs.has(edge.id));
+    for (const edge of counted) uses.set(key(edge), (uses.get(key(edge)) || 0) + edge.fact.sum.uses);
+    for (const edge of counted) {
+      if (!edge.badge || this.drawnAs.get(edge.id) !== edge.g) continue;
+      const { text, shapes, short, widest } = edge.badge;
+      const count = uses.get(key(edge));
+      const says = count > 1 ? `${short} × ${count} uses` : short;
+      text.textContent = says;
+      for (const shape of shapes) shape.style.transform = says.length < widest ? `scaleX(${says.length / widest})` : "";
+    }
   }
 
   /** Whether an edge leads from one turn of a folded repeat to a later one. */
   returns({ fact }) {
     const [source, target] = [this.boxes.get(fact.source).fact, this.boxes.get(fact.target).fact];
+    const turn = (fact, id) => (fact.twins[id] ? fact.twins[id][1] : 0);
     return source.clusters.some((id) => target.clusters.includes(id) && this.folded.has(id)
-      && this.data.clusters[id].kind === "repeat");
+      && this.data.clusters[id].kind === "repeat" && turn(source, id) !== turn(target, id));
   }
 
-  /** A curve back up to an earlier box, around the side where less is in its way. */
-  loop(source, target) {
+  /** A curve back up to an earlier box, around the side where less is in its way, and what it is. */
+  loop(line, source, target) {
     const [from, to] = [this.places.get(source), this.places.get(target)];
     const [y0, y1] = [(from.y0 + from.y1) / 2, (to.y0 + to.y1) / 2];
     const far = 24 + 0.1 * Math.abs(y0 - y1);
     const [left, right] = [Math.min(from.x0, to.x0), Math.max(from.x1, to.x1)];
     const others = [...this.places.values()].filter((one) => one !== from && one !== to && one.y1 > y1 && one.y0 < y0);
     const count = (low, high) => others.filter((one) => one.x1 > low && one.x0 < high).length;
-    if (count(left - far, Math.max(from.x0, to.x0)) < count(Math.min(from.x1, to.x1), right + far)) {
-      return `M${from.x0},${y0} C${left - far},${y0} ${left - far},${y1} ${to.x0 - 1},${y1}`;
-    }
-    return `M${from.x1},${y0} C${right + far},${y0} ${right + far},${y1} ${to.x1 + 1},${y1}`;
+    const onLeft = count(left - far, Math.max(from.x0, to.x0)) < count(Math.min(from.x1, to.x1), right + far);
+    const [start, bend, end] = onLeft ? [from.x0, left - far, to.x0 - 1] : [from.x1, right + far, to.x1 + 1];
+    const open = from === to ? 10 : 0;  // a value that is its own next turn
+    line.firstChild.setAttribute("d", `M${start},${y0 + open} C${bend},${y0 + open} ${bend},${y1 - open} ${end},${y1 - open}`);
+    line.append(drawn("text", { x: (start + 6 * bend + end) / 8 + (onLeft ? -4 : 4), y: (y0 + y1) / 2 + 3,
+      "text-anchor": onLeft ? "end" : "start" }, "next turn"));
   }
 
   /** A straight line if nothing is in its way, else the way of the edge outside what is folded, led on to the boxes. */
@@ -367,6 +395,7 @@ class Picture {
   place() {
     const { x, y, scale } = this.view;
     this.root.setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
+    if (this.onFit) this.onFit(true);
   }
 
   pan(dx, dy) {
@@ -382,26 +411,28 @@ class Picture {
     this.place();
   }
 
-  /** All of the picture, or, at the start, what can be read of it. */
+  /** All of the picture; or, if it would be smaller than `least`, its top, so that it can be read. Whether it is all. */
   fit(least = 0) {
     const [x0, x1, y0, y1] = this.extent;
     const [width, height] = [this.stage.clientWidth, this.stage.clientHeight];
     const whole = Math.min((width - 24) / Math.max(1, x1 - x0), (height - 24) / Math.max(1, y1 - y0), 1.6);
-    const scale = Math.max(whole, least);
+    const scale = whole < least ? READABLE : whole;
     const centred = (from, to, room) => (scale * (to - from) > room ? 12 - scale * from : (room - scale * (from + to)) / 2);
     this.view = { x: centred(x0, x1, width), y: centred(y0, y1, height), scale };
     this.place();
+    if (this.onFit) this.onFit(scale === whole);
   }
 
-  /** Moves the picture just so far that a box, or what stands for it, can be seen. */
-  reveal(id) {
+  /** Moves the picture just so far that a box, or what stands for it, can be seen; and read, if it is to be. */
+  reveal(id, readable = false) {
     const place = this.places.get(this.stands.get(id) || id);
     if (!place) return;
-    if (this.view.scale < UNREADABLE) this.zoom(0.75 / this.view.scale);
+    if (readable && this.view.scale < READABLE) this.zoom(READABLE / this.view.scale);
     const { x, y, scale } = this.view;
     const off = (low, high, room) => {
-      const margin = Math.min(60, room / 6);
-      return low < margin || high > room - margin ? room / 2 - (low + high) / 2 : 0;
+      if (low >= 0 && high <= room) return 0;
+      const margin = Math.max(0, Math.min(40, (room - (high - low)) / 2));
+      return low < 0 ? margin - low : Math.max(room - margin - high, margin - low);
     };
     const dx = off(x + scale * place.x0, x + scale * place.x1, this.stage.clientWidth);
     const dy = off(y + scale * place.y0, y + scale * place.y1, this.stage.clientHeight);
