@@ -8,10 +8,11 @@ from batch_models import MODELS
 
 import tinygrad_mb as tg
 from tinygrad_mb.drawing.facts import Facts
+from tinygrad_mb.drawing.folding import fold
 from tinygrad_mb.drawing.opening import opened
 from tinygrad_mb.drawing.playing import played
 from tinygrad_mb.drawing.record import record
-from tinygrad_mb.drawing.sides import Options
+from tinygrad_mb.drawing.sides import Options, Sides
 from tinygrad_mb.drawing.view import view
 
 
@@ -65,3 +66,27 @@ def test_no_part_of_a_gradient_is_taken_for_all_of_it(room, limit, growing):
     outputs, data = record(deep, params, rng.normal(size=(5, 3)))
     facts = Facts([t.node for t in outputs], data)
     assert len(check(facts, room, limit)) == growing
+
+
+def repeated(params, x):
+    h = np.zeros((len(x), 2))
+    for t in range(4):
+        h = np.tanh(x[:, t] @ params["U"] + h @ params["W"])
+        h = np.square(h * h + x[:, t, :2]) * (h @ params["W"])
+    return h.sum(axis=1).mean()
+
+
+def test_formulas_that_are_alike_have_the_numbers_of_their_own_operands():
+    rng = np.random.default_rng(1)
+    params = {"U": rng.normal(size=(3, 2)), "W": rng.normal(size=(2, 2))}
+    outputs, data = record(repeated, params, rng.normal(size=(5, 4, 3)))
+    facts = Facts([t.node for t in outputs], data)
+    picture, known = knowledge(facts, 1000, 150)
+    words = Sides(facts, fold([node for node in facts.nodes if node.op is not None], unfold=True), Options(view="both"))
+    rules = []
+    for edge, fact in zip(picture.edges, known["edges"], strict=True):
+        passed = [use for node, at in edge.uses for use in facts.step(node).passed if use.rule.position == at]
+        if len(passed) == 1:
+            rules.append(words.rule(passed[0]))
+            assert fact["rule"] == rules[-1]
+    assert len({rule for rule in rules if "#" in rule}) >= 16

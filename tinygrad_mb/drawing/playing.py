@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .sides import Options, Sides
 from .view import Box, Edge, View, gradients_of
 
 FEW = 400  # numbers of an array that the page has; of more it has statistics
+_NUMBER = re.compile(r"#(\d+)")  # of a value, in its label
 _ROOM = 1 << 22  # numbers of the examples' contributions that are looked at one by one
 
 Json = dict[str, Any]
@@ -37,7 +39,7 @@ class _Play:
         for k, edge in enumerate(view.edges):
             self.into.setdefault(edge.target, []).append((f"e{k}", edge))
         self.totals: dict[str, Any] = {}  # what is passed back along edges
-        self.rules: dict[Any, str] = {}
+        self.rules: dict[Any, tuple[list[str], str]] = {}
 
     def json(self) -> Json:
         twins = self._twins()
@@ -164,20 +166,27 @@ class _Play:
         return next((use for use in step.passed if use.rule.position == position), None) if step is not None else None
 
     def _rule(self, use: Use) -> str:
-        """The formula of a use, which is read once for all that are alike."""
+        """The formula of a use, which is read once for all that are alike but for the numbers of values."""
+        operands = use.node, *use.node.inputs
+        labels = [self.words.label(self.facts.original(x)) if isinstance(x, Node) else "" for x in operands]
+        numbers = list(dict.fromkeys(_NUMBER.findall(" ".join(labels))))
 
-        def told(x: Any) -> Any:
-            return (self.words.label(self.facts.original(x)), x.shape, x.dtype) if isinstance(x, Node) else (type(x), x)
+        def told(x: Any, label: str) -> Any:
+            if not isinstance(x, Node):
+                return type(x), x
+            return _NUMBER.sub(lambda found: f"#{numbers.index(found[1])}", label), x.shape, x.dtype
 
-        inputs = use.node.inputs
-        same = tuple([inputs.index(x) for x in inputs])
-        key = use.node.op, use.rule.position, use.summed, use.node.params, told(use.node), same, *map(told, inputs)
+        ids = [*map(id, operands)]
+        same = tuple(map(ids.index, ids))
+        key = use.node.op, use.rule.position, use.summed, use.node.params, same, *map(told, operands, labels)
         try:
             if key not in self.rules:
-                self.rules[key] = self.words.rule(use)
-            return self.rules[key]
+                self.rules[key] = numbers, self.words.rule(use)
         except TypeError:  # an array, or a slice, among the options
             return self.words.rule(use)
+        alike, text = self.rules[key]
+        own = dict(zip(alike, numbers, strict=True))
+        return _NUMBER.sub(lambda found: f"#{own.get(found[1], found[1])}", text)
 
     def _total(self, use: Use) -> Any:
         """What is passed back by one use, summed over the examples where the operand is the same for all of them."""
