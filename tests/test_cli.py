@@ -324,7 +324,10 @@ def test_json_is_one_object_with_all_figures(demo):
 def test_the_picture_is_where_the_demo_says(demo, tmp_path):
     _, out, _ = demo("--json")
     picture = tmp_path / "out" / ("loss.svg" if HAS_LAYOUT else "loss.dot")
-    assert json.loads(out)["picture"] == str(picture)
+    told = json.loads(out)
+    assert told["picture"] == str(picture)
+    assert told["page"] == (str(tmp_path / "out" / "loss.html") if HAS_LAYOUT else None)
+    assert not HAS_LAYOUT or Path(told["page"]).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert "losses" in picture.read_text(encoding="utf-8")
     assert "no backward yet" not in picture.read_text(encoding="utf-8")
 
@@ -348,7 +351,7 @@ def test_the_table_is_for_people(demo):
     assert "wrong by" in wrong[0]
     assert any("max |a - b| / max |b|" in line for line in lines)
     assert any(line.startswith("accuracy") for line in lines)
-    assert all(len(line) < 120 for line in lines if not line.startswith("picture"))
+    assert all(len(line) < 120 for line in lines if not line.startswith(("picture", "page")))
     assert out.isascii()
 
 
@@ -356,9 +359,9 @@ def test_quiet_prints_results_only(demo):
     code, out, err = demo("--quiet")
     assert (code, err) == (0, "")
     lines = [line for line in out.splitlines() if "scikit-learn" not in line and "pip install" not in line]
-    assert len(lines) == 6
+    assert len(lines) == 7 if HAS_LAYOUT else 6
     assert lines[0].startswith("accuracy")
-    assert lines[-1].startswith("picture")
+    assert lines[5].startswith("picture")
 
 
 def test_without_scikit_learn_a_synthetic_set_is_announced(demo, no_sklearn):

@@ -44,10 +44,9 @@ def run(seed: int, out: Path, as_json: bool = False, quiet: bool = False) -> int
     x, y = dataset.x_test[: training.BATCH], dataset.y_test[: training.BATCH]
     rows = identity.rows(model, x, y, seed)
     _tell(rows, len(y), say, explain)
-    picture, advice = _picture(model, x, y, out)
+    picture, page, advice = _pictures(model, x, y, out)
     say(f"picture   {picture}, the graph of this loss")
-    if advice:
-        say(f"          {advice}")
+    say(f"page      {page}, the same, played step by step in a browser" if page else f"          {advice}")
 
     failures = [f"{row.key}: an error of {row.error:.1e} is not as it should be" for row in rows if not row.passed]
     if not trained.accuracy >= ACCURACY:
@@ -66,6 +65,7 @@ def run(seed: int, out: Path, as_json: bool = False, quiet: bool = False) -> int
             "identity": {row.key: {"error": row.error, "tolerance": row.tolerance, "passed": row.passed}
                          for row in rows},
             "picture": str(picture),
+            "page": page and str(page),
             "passed": not failures,
         }))  # fmt: skip
     return 1 if failures else 0
@@ -93,13 +93,15 @@ def _verdict(row: Row) -> str:
     return "agrees" if row.error else "agrees to the last bit"
 
 
-def _picture(model: nn.Sequential, x: Array, y: Array, out: Path) -> tuple[Path, str]:
-    """Draw the graph of the batch's loss after its backward; return the file, and advice if it is only DOT."""
-    model.zero_grad()
-    loss = nn.cross_entropy(model(Tensor(x, name="x")), Tensor(y, name="labels")).named("losses").mean().named("loss")
-    loss.backward()
-    drawing = draw(loss)
+def _pictures(model: nn.Sequential, x: Array, y: Array, out: Path) -> tuple[Path, Path | None, str]:
+    """Draw the graph of the batch's loss, as a picture and as a page; without a layout engine, DOT and advice."""
+
+    def loss(model: Any, x: Any, labels: Any) -> Any:
+        losses = nn.cross_entropy(model(x), labels)
+        return losses.mean()
+
+    drawing = draw(loss, model, x, y)
     try:
-        return drawing.save(out / "loss.svg"), ""
+        return drawing.save(out / "loss.svg"), drawing.save(out / "loss.html"), ""
     except RenderError as error:
-        return drawing.save(out / "loss.dot"), str(error)
+        return drawing.save(out / "loss.dot"), None, str(error)
