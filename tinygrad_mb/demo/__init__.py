@@ -97,8 +97,7 @@ def _pictures(model: nn.Sequential, x: Array, y: Array, out: Path) -> tuple[Path
     """Draw the graph of the batch's loss, as a picture and as a page; without a layout engine, DOT and advice."""
 
     def loss(model: Any, x: Any, labels: Any) -> Any:
-        losses = nn.cross_entropy(model(x), labels)
-        return losses.mean()
+        return nn.cross_entropy(model(x), labels).named("losses").mean().named("loss")
 
     drawing = draw(loss, model, x, y)
     try:
