@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import Tensor, __version__, draw, nn
+from .. import __version__, draw, nn
 from ..drawing.render import RenderError
 from . import data, identity, training
 from .data import Array
