@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,14 +22,6 @@ class Methods:
     """NumPy's functions as methods, of whatever NumPy's functions take."""
 
     __slots__ = ()
-
-    if not TYPE_CHECKING:  # checkers are to know what there is not
-
-        def __getattr__(self, name: str) -> Any:
-            kind = type(self).__name__
-            if hasattr(np.ndarray, name) and callable(getattr(np, name, None)):
-                raise AttributeError(f"a {kind} has no .{name}: write np.{name}(x) for x.{name}")
-            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def swapaxes(self, axis1: int, axis2: int) -> Self:
         """The array with two axes exchanged."""
@@ -220,3 +212,22 @@ class ArrayLike(Methods, Recorded):
 
     def __divmod__(self, other: Any) -> tuple[Self, Self]:
         return _np.divmod(self, other)
+
+
+class _Missing:
+    """A method of NumPy's arrays that there is not: it says what to write.
+
+    NB: ``__getattr__`` would do for all of them at once, and make every look-up of an attribute a third slower.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        name = self._name
+        raise AttributeError(f"a {owner.__name__} has no .{name}: write np.{name}(x) for x.{name}")
+
+
+for _name in dir(_np.ndarray):
+    if _name[0] != "_" and callable(getattr(_np, _name, None)) and not hasattr(ArrayLike, _name):
+        setattr(Methods, _name, _Missing(_name))

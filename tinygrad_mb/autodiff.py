@@ -26,6 +26,7 @@ _new = object.__new__
 _PAIRING = frozenset((np.add, np.subtract, np.multiply, np.divide))  # in a loss, of predictions with targets
 _SCALARS = frozenset((float, int, bool, np.float64, np.float32))
 _PLAIN = _SCALARS | {ndarray}
+_NUMBERS = frozenset((np.float64, np.float32, np.float16, np.longdouble))  # results without axes
 _CONTAINERS = frozenset((tuple, list, dict, ndarray))
 FEW = 8  # numbers that a node remembers of its value
 _accumulating = Lock()  # threads may add to the gradient of the same leaf
@@ -213,18 +214,15 @@ def _finish(
     if saves and saves[0] == OUT and type(out) is ndarray and out.base is not None:
         guards = [*(guards or ()), (out, fingerprint(out), OUT)]
     result._node = node = Node(op, nodes, params, plan, save(data, out), guards, out.shape, dtype, mode)
-    if keeping:
-        node.held = out
-        for leaf_node, array in zip(nodes, data, strict=True):
-            if isinstance(leaf_node, Node) and leaf_node.op is None:
-                leaf_node.held = array
-    elif type(out) is ndarray:
-        if out.size <= FEW and out.base is None:
-            node.held = out
-    elif isinstance(out, np.generic):
+    if type(out) in _NUMBERS or (type(out) is ndarray and out.size <= FEW and out.base is None):
         node.held = out
     if checking or keeping:
         node.note().where = errors.user_line()
+        if keeping:
+            node.held = out
+            for leaf_node, array in zip(nodes, data, strict=True):
+                if isinstance(leaf_node, Node) and leaf_node.op is None:
+                    leaf_node.held = array
     return result
 
 
